@@ -1,0 +1,70 @@
+# The one vocabulary of this project: people, hooks and CI call these targets and nothing else.
+
+PYTHON ?= python3
+BIN := .venv/bin
+UV := $(BIN)/uv
+LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+INSTALL := $(UV) pip install --quiet --python $(BIN)/python --no-deps --require-hashes --compile-bytecode
+
+# Without compiled bytecode every start takes five seconds longer.
+unexport PYTHONDONTWRITEBYTECODE
+# A virtual environment that happens to be active is not ours.
+unexport VIRTUAL_ENV
+unexport PYTHONPATH
+export OMP_WAIT_POLICY := PASSIVE
+
+.DEFAULT_GOAL := help
+.PHONY: help setup train test check dashboard bench lock clean
+
+help:  ## show this
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+setup: .venv/installed  ## create .venv and install the lock
+
+train: .venv/installed  ## train, judge and register a model; ARGS="--set model.max_depth=4"
+	$(BIN)/python run.py --pipeline training $(ARGS)
+
+test: .venv/installed-dev  ## run all tests; ARGS="-k split"
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+
+check: .venv/installed-dev  ## format, lint, types, locks, secrets
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	git ls-files -z -- ':!requirements*.txt' | xargs -0 $(BIN)/detect-secrets-hook
+	$(MAKE) --no-print-directory lock LOCKS=.venv/lock
+	for lock in requirements*.txt; do diff -q $$lock .venv/lock/$$lock; done
+
+dashboard: .venv/installed  ## open ZenML's dashboard and MLflow's UI
+	$(BIN)/python run.py dashboard
+
+bench: .venv/installed-dev  ## run every benchmark
+	for benchmark in benchmarks/*.py; do $(BIN)/python $$benchmark || exit 1; done
+
+# Where the locks are written; what is pinned there stays, unless pyproject.toml forbids it.
+LOCKS ?= .
+lock: .venv/bin/uv  ## compile the locks from pyproject.toml
+	mkdir -p $(LOCKS)
+	test $(LOCKS) = . || cp requirements*.txt $(LOCKS)
+	sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements-uv.txt | $(LOCK) - -o $(LOCKS)/requirements-uv.txt
+	$(LOCK) pyproject.toml -o $(LOCKS)/requirements.txt
+	$(LOCK) pyproject.toml --group dev -c $(LOCKS)/requirements.txt -o $(LOCKS)/requirements-dev.txt
+
+clean:  ## remove the environment, downloads and caches; ZenML's store stays
+	rm -rf .venv .local .mypy_cache .pytest_cache .ruff_cache .coverage htmlcov
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/bin/uv: requirements-uv.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+		{ echo "Python 3.11, 3.12 or 3.13 is needed, found $$($(PYTHON) -V); name one: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.txt
+	@touch $@
+
+.venv/installed: requirements.txt .venv/bin/uv
+	$(INSTALL) -r requirements.txt
+	@touch $@
+
+.venv/installed-dev: requirements-dev.txt .venv/installed
+	$(INSTALL) -r requirements-dev.txt
+	@touch $@

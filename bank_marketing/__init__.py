@@ -1,0 +1,1 @@
+"""The domain: from bytes to a model that can be trusted; knows no framework and no network."""

@@ -1,0 +1,1 @@
+"""What the user types, and what he then sees."""

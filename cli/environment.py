@@ -1,0 +1,46 @@
+"""Settings of the process that must stand before a heavy library is imported."""
+
+import atexit
+import gc
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+LOCAL_STATE = ROOT / ".local"  # downloads, logs and records of servers; safe to delete
+DASHBOARD_STATE = LOCAL_STATE / "dashboard"
+
+_VARIABLES = {
+    "OMP_WAIT_POLICY": "PASSIVE",  # spinning threads cost three to ten times on shared cores
+    "ZENML_ANALYTICS_OPT_IN": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+}
+
+
+def prepare() -> None:
+    """Set the variables that libraries read at import; the user's own values win."""
+    for name, value in _VARIABLES.items():
+        os.environ.setdefault(name, value)
+    if not sys.stdout.isatty():
+        os.environ.setdefault("ZENML_LOGGING_COLORS_DISABLED", "true")
+
+
+@contextmanager
+def heavy_imports() -> Iterator[None]:
+    """Keep the garbage collector away from the objects that imports create.
+
+    ZenML, MLflow and what they need hold some 750,000 objects that live as long as the process;
+    going through them again and again costs seconds in a run, and once more at exit.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 100)
+        gc.enable()
+        atexit.register(gc.freeze)

@@ -1,0 +1,106 @@
+"""Run a pipeline on a stack, and say in one line why it failed."""
+
+import logging
+import os
+import secrets
+import subprocess
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+from zenml.client import Client
+from zenml.constants import ENV_ZENML_LOGGING_VERBOSITY
+from zenml.logger import ZenMLConsoleHandler
+from zenml.models import PipelineRunResponse
+from zenml.pipelines.pipeline_definition import Pipeline
+from zenml.utils import source_utils
+
+from bank_marketing.errors import ProjectError
+from cli.environment import ROOT
+from registry.lineage import GIT_COMMIT
+from stacks import registration
+from stacks.files import StackFile
+
+
+class RunFailedError(ProjectError):
+    """A step raised; the message names it and repeats what it said."""
+
+
+class _StepProgress(logging.Filter):
+    """Lets through the start and end of steps, of all that ZenML says on the terminal.
+
+    The rest is in the step's log; why a run failed is said by `RunFailedError`.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.getMessage().startswith(("Step `", "Using cached"))
+
+
+def execute(
+    pipeline: Pipeline,
+    *parameters: Any,
+    stack: StackFile,
+    use_cache: bool,
+    experiment: str,
+    tags: Mapping[str, str],
+) -> PipelineRunResponse:
+    """Run `pipeline` on `stack`, registering the stack if it is new, and return the finished run.
+
+    Raises:
+        RunFailedError: A step failed, for a reason that it named.
+        PlatformError: ZenML knows the stack by another configuration.
+    """
+    _show_only_progress()
+    _ensure_registered(stack)
+    name = f"{pipeline.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    configured = pipeline.with_options(
+        run_name=name,
+        enable_cache=use_cache,
+        settings={"experiment_tracker": {"experiment_name": experiment}},
+        tags=[f"{key}={value}" for key, value in tags.items()],
+        extra={GIT_COMMIT: _git_commit()},
+    )
+    with registration.using(stack):
+        try:
+            configured(*parameters)
+        except RuntimeError as error:  # all that ZenML's local orchestrator tells of a failed step
+            reason = _reason(name)
+            if reason is None:
+                raise
+            raise RunFailedError(reason) from error
+        return Client().get_pipeline_run(name, allow_name_prefix_match=False)
+
+
+def _show_only_progress() -> None:
+    if ENV_ZENML_LOGGING_VERBOSITY not in os.environ:
+        for handler in logging.getLogger().handlers:
+            if isinstance(handler, ZenMLConsoleHandler):
+                handler.addFilter(_StepProgress())
+
+
+def _ensure_registered(stack: StackFile) -> None:
+    if registration.find_stack(stack.name) is None:
+        registration.apply(stack)
+        click.echo(f"registered stack {stack.name!r}")
+    registration.require_unchanged(stack)
+
+
+def _git_commit() -> str:
+    """Return the commit of this checkout, marked if files differ from it."""
+    command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
+    return result.stdout.strip() or "unknown"
+
+
+def _reason(run_name: str) -> str | None:
+    """Say which step of a run raised what; a traceback only where the error is a bug."""
+    runs = Client().list_pipeline_runs(name=run_name, hydrate=True).items
+    for name, step in runs[0].steps.items() if runs else ():
+        told = step.exception_info
+        if told is None:
+            continue
+        if told.source and issubclass(source_utils.load(told.source), ProjectError):
+            return f"step {name}: {told.message}"
+        return f"step {name} failed unexpectedly:\n{told.traceback}"
+    return None

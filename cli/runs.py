@@ -1,0 +1,72 @@
+"""`run.py runs list|watch`: what ran, and what is running."""
+
+import time
+from datetime import datetime
+
+import click
+from rich.table import Table
+
+from bank_marketing.errors import PlatformError
+from cli.environment import heavy_imports
+from cli.terminal import console
+
+POLL_SECONDS = 1.0
+
+
+@click.group("runs")
+def command() -> None:
+    """List runs, or watch one."""
+
+
+@command.command("list")
+@click.option("--last", default=20, show_default=True, type=click.IntRange(1, 1000))
+def list_runs(last: int) -> None:
+    """List the newest runs."""
+    with heavy_imports():
+        from zenml.client import Client
+    runs = Client().list_pipeline_runs(sort_by="desc:created", size=last, hydrate=True).items
+    if not runs:
+        click.echo("nothing ran yet; run `python run.py --pipeline training`")
+        return
+    table = Table("run", "status", "stack", "started (UTC)", "seconds", "failed step")
+    for run in runs:
+        table.add_row(
+            run.name,
+            str(run.status),
+            run.stack.name if run.stack else "",
+            f"{run.start_time:%Y-%m-%d %H:%M:%S}" if run.start_time else "",
+            _seconds(run.start_time, run.end_time),
+            ", ".join(name for name, step in run.steps.items() if step.status.is_failed),
+        )
+    console.print(table)
+
+
+@command.command("watch")
+@click.argument("run")
+def watch_run(run: str) -> None:
+    """Follow a RUN, by name or id, until it ends."""
+    with heavy_imports():
+        from zenml.client import Client
+    told: set[tuple[str, str]] = set()
+    while True:
+        try:
+            found = Client().get_pipeline_run(run)
+        except KeyError as error:
+            raise PlatformError(
+                f"there is no run {run!r}; see `python run.py runs list`"
+            ) from error
+        for name, step in found.steps.items():
+            if (name, step.status) not in told:
+                told.add((name, step.status))
+                click.echo(f"{name}: {step.status}")
+        if found.status.is_finished:
+            break
+        time.sleep(POLL_SECONDS)
+    click.echo(f"{found.name}: {found.status}")
+    for name, step in found.steps.items():
+        if step.exception_info:
+            click.echo(f"{name}: {step.exception_info.message}")
+
+
+def _seconds(start: datetime | None, end: datetime | None) -> str:
+    return f"{(end - start).total_seconds():.1f}" if start and end else ""

@@ -1,0 +1,71 @@
+"""`run.py stack apply|show|doctor`: create or repair a stack, show it, check what it needs."""
+
+import json
+
+import click
+from rich.table import Table
+
+from cli.environment import heavy_imports
+from cli.terminal import console
+from stacks.files import load_stack
+
+NAME = click.argument("name", default="local")
+
+
+@click.group("stack")
+def command() -> None:
+    """Create, show or check a stack of stack_configs/."""
+
+
+@command.command("apply")
+@NAME
+def apply_stack(name: str) -> None:
+    """Create the stack in ZenML, or bring it in line with its file."""
+    stack = load_stack(name)
+    with heavy_imports():
+        from stacks import registration
+    changes = registration.apply(stack)
+    for change in changes:
+        click.echo(f"{change.component}: {change.statement} -> done")
+    click.echo(f"stack {stack.name!r} is as stack_configs/{name}.yaml says")
+
+
+@command.command("show")
+@NAME
+def show_stack(name: str) -> None:
+    """Show the stack's file, and where ZenML differs from it."""
+    stack = load_stack(name)
+    with heavy_imports():
+        from stacks import registration
+    table = Table("component", "flavor", "configuration", title=stack.name)
+    for kind, component in stack.components.items():
+        table.add_row(kind, component.flavor, json.dumps(component.config))
+    console.print(table)
+    differences = registration.differences(stack)
+    for difference in differences:
+        click.echo(f"{difference.component}: {difference.statement}")
+    click.echo(
+        f"run `python run.py stack apply {name}`" if differences else "ZenML has it like this"
+    )
+
+
+@command.command("doctor")
+@NAME
+@click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON.")
+@click.pass_context
+def check_stack(ctx: click.Context, name: str, as_json: bool) -> None:
+    """Check everything that the stack needs; exit code 1 if something is missing."""
+    stack = load_stack(name)
+    with heavy_imports():
+        from stacks.doctor import examine
+    checks = examine(stack)
+    if as_json:
+        click.echo(json.dumps([check.model_dump() for check in checks], indent=1))
+    else:
+        for check in checks:
+            mark = "[green]ok[/green]     " if check.ok else "[red]problem[/red]"
+            console.print(f"{mark} {check.name}: {check.found}", highlight=False, soft_wrap=True)
+            if not check.ok:
+                console.print(f"        -> {check.remedy}", highlight=False, soft_wrap=True)
+    if not all(check.ok for check in checks):
+        ctx.exit(1)

@@ -1,0 +1,178 @@
+"""What a training run amounts to, as tables for people and as JSON for programs."""
+
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+from zenml.enums import ExecutionStatus
+from zenml.models import PipelineRunResponse
+
+from bank_marketing.config import Settings
+from bank_marketing.evaluation import Evaluation, Interval
+from cli.environment import DASHBOARD_STATE
+from cli.terminal import console
+from stacks import dashboard
+
+# The metrics that a person sees at the end of a run; the report and the JSON hold all of them.
+SHOWN_METRICS = (
+    "roc_auc",
+    "pr_auc",
+    "log_loss",
+    "brier",
+    "alift",
+    "top_tenth",
+    "precision",
+    "recall",
+    "profit",
+)
+
+
+class DataSummary(Settings):
+    """The table of the run; `sha256` is of its bytes, `fingerprint` of its typed content."""
+
+    source: str
+    uri: str
+    edition: str
+    sha256: str
+    fingerprint: str
+    rows: int
+    rejected_rows: int
+
+
+class DecisionSummary(Settings):
+    """What the quality gate said."""
+
+    passed: bool
+    failures: tuple[str, ...]
+
+
+class ModelSummary(Settings):
+    """The registered version; all but the name is empty where the gate said no."""
+
+    name: str
+    version: str
+    aliases: tuple[str, ...]
+    uri: str
+    bundle_uri: str
+
+
+class TrainingSummary(Settings):
+    """The outcome of one training run; URLs are empty while no dashboard runs."""
+
+    run_id: str
+    run_name: str
+    run_url: str
+    mlflow_run_id: str
+    mlflow_run_url: str
+    report_uri: str
+    stack: str
+    data: DataSummary
+    metrics: dict[str, dict[str, Interval]]
+    threshold: float
+    decision: DecisionSummary
+    model: ModelSummary
+    durations: dict[str, float]
+    cached: tuple[str, ...]
+
+
+def summarize(run: PipelineRunResponse, stack: str) -> TrainingSummary:
+    """Gather the outcome of a finished run from its artifacts; durations are in seconds."""
+    origin = _output(run, "ingest_data", "data_origin")
+    report = _output(run, "validate_data", "validation_report")
+    evaluation: Evaluation = _output(run, "evaluate_model", "evaluation")
+    decision = _output(run, "check_quality_gate", "gate_decision")
+    experiment = _output(run, "track_experiment", "experiment")
+    registration = _output(run, "register_model", "registration")
+    servers = dashboard.running(state=DASHBOARD_STATE)
+    evaluation_pages = run.steps["evaluate_model"].outputs["evaluation"][0].visualizations or []
+
+    return TrainingSummary(
+        run_id=str(run.id),
+        run_name=run.name,
+        run_url=dashboard.run_url(servers.zenml_url, run.id, project=run.project.name)
+        if servers
+        else "",
+        mlflow_run_id=experiment.run_id,
+        mlflow_run_url=dashboard.mlflow_run_url(
+            servers.mlflow_url, experiment_id=experiment.experiment_id, run_id=experiment.run_id
+        )
+        if servers
+        else "",
+        report_uri=next((page.uri for page in evaluation_pages), ""),
+        stack=stack,
+        data=DataSummary(
+            source=origin.origin,
+            uri=origin.uri,
+            edition=origin.edition,
+            sha256=origin.sha256,
+            fingerprint=origin.fingerprint,
+            rows=origin.rows,
+            rejected_rows=report.rejected_rows,
+        ),
+        metrics={"test": evaluation.metrics},
+        threshold=evaluation.threshold,
+        decision=DecisionSummary(passed=decision.passed, failures=decision.failures),
+        model=ModelSummary(
+            name=registration.name,
+            version=registration.version,
+            aliases=registration.aliases,
+            uri=registration.model_uri,
+            bundle_uri=registration.bundle_uri,
+        ),
+        durations={
+            name: round((step.end_time - step.start_time).total_seconds(), 3)
+            for name, step in run.steps.items()
+            if step.start_time and step.end_time
+        },
+        cached=tuple(
+            name for name, step in run.steps.items() if step.status == ExecutionStatus.CACHED
+        ),
+    )
+
+
+def show_summary(summary: TrainingSummary) -> None:
+    """Print metrics, durations, the decision and where to look next."""
+    console.print(_metrics_table(summary), _steps_table(summary), sep="\n")
+    data = summary.data
+    lines = {
+        "data": f"{data.source}, {data.rows:,} rows ({data.rejected_rows} rejected), "
+        f"sha256 {data.sha256[:12]}",
+        "decision": "passed"
+        if summary.decision.passed
+        else "REJECTED: " + "; ".join(summary.decision.failures),
+        "model": _model_line(summary.model),
+        "report": summary.report_uri,
+        "ZenML run": summary.run_url or f"{summary.run_id} (see it: python run.py dashboard)",
+        "MLflow run": summary.mlflow_run_url or summary.mlflow_run_id,
+    }
+    for name, text in lines.items():
+        console.print(f"[bold]{name:>10}[/bold]  {escape(text)}", soft_wrap=True, highlight=False)
+
+
+def _metrics_table(summary: TrainingSummary) -> Table:
+    table = Table("metric", "value", "from", "to", title="On the test set")
+    for name in SHOWN_METRICS:
+        interval = summary.metrics["test"][name]
+        table.add_row(name, *(f"{bound:.4f}" for bound in _bounds(interval)))
+    return table
+
+
+def _steps_table(summary: TrainingSummary) -> Table:
+    table = Table("step", "seconds", title=summary.run_name)
+    for name, seconds in summary.durations.items():
+        table.add_row(name, "cached" if name in summary.cached else f"{seconds:.1f}")
+    return table
+
+
+def _bounds(interval: Interval) -> tuple[float, float, float]:
+    return interval.value, interval.low, interval.high
+
+
+def _model_line(model: ModelSummary) -> str:
+    if not model.version:
+        return f"{model.name}: nothing registered"
+    return f"{model.name} version {model.version} ({', '.join(model.aliases)}), {model.uri}"
+
+
+def _output(run: PipelineRunResponse, step: str, name: str) -> Any:
+    return run.steps[step].outputs[name][0].load()

@@ -1,0 +1,1 @@
+"""Processes as wiring: which artifact goes into which step."""

@@ -1,0 +1,1 @@
+"""What differs between this machine and AWS, behind small interfaces."""

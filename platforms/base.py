@@ -1,0 +1,97 @@
+"""What differs between this machine and AWS, as interfaces and plain values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from bank_marketing.bundle import Bundle
+from bank_marketing.config import Settings
+from bank_marketing.dataset import DataOrigin
+from bank_marketing.errors import PlatformError
+
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+
+
+class ModelNotFoundError(PlatformError):
+    """The registry holds no such model or version."""
+
+    def __init__(self, name: str, version: str) -> None:
+        super().__init__(
+            f"model {name!r} has no version {version!r}; see `python run.py model list`"
+        )
+
+
+class TrackedRun(Settings):
+    """Where a run is kept by the tracking server."""
+
+    experiment_id: str
+    run_id: str
+    tracking_uri: str
+
+
+class ModelVersion(Settings):
+    """One registered version of a model; `created` is in ISO 8601, UTC.
+
+    `bundle_uri` is the folder with the three files of its bundle.
+    """
+
+    name: str
+    version: str
+    aliases: tuple[str, ...]
+    run_id: str
+    bundle_uri: str
+    created: str
+    tags: dict[str, str]
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What one pipeline run leaves in the tracking server; `pages` are texts by file name."""
+
+    parameters: Mapping[str, str]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+    data: DataOrigin
+    pages: Mapping[str, str]
+
+
+class ModelRegistry(Protocol):
+    """Where runs are recorded and models registered.
+
+    Every method raises `PlatformError` when the server refuses or cannot be reached.
+    """
+
+    @property
+    def is_local(self) -> bool:
+        """Whether nobody else sees what is registered here."""
+
+    def active_run(self) -> TrackedRun:
+        """Return the run that the orchestrator has opened for the current step."""
+
+    def record(self, run: TrackedRun, record: RunRecord) -> None:
+        """Add `record` to the run; the same record twice changes nothing."""
+
+    def register(
+        self, name: str, bundle: Bundle, run: TrackedRun, tags: Mapping[str, str]
+    ) -> ModelVersion:
+        """Store `bundle` with `run`, the active one, as the next version of `name`."""
+
+    def versions(self, name: str) -> tuple[ModelVersion, ...]:
+        """Return every version of `name`, newest first; none if the model is unknown."""
+
+    def version(self, name: str, version_or_alias: str) -> ModelVersion:
+        """Return one version.
+
+        Raises:
+            ModelNotFoundError: There is none.
+        """
+
+    def set_alias(self, name: str, alias: str, version: str) -> None:
+        """Point `alias` to `version`, away from any other."""
+
+    def tag(self, name: str, version: str, tags: Mapping[str, str]) -> None:
+        """Add `tags` to a version."""
+
+    def delete(self, name: str, version: str) -> None:
+        """Remove a version and its aliases; do nothing if it is gone."""

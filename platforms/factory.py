@@ -1,0 +1,10 @@
+"""Which implementation stands behind each interface."""
+
+from platforms.base import ModelRegistry
+
+
+def model_registry(tracking_uri: str) -> ModelRegistry:
+    """Return the registry behind an MLflow tracking URI."""
+    from platforms.mlflow_registry import MlflowRegistry  # importing mlflow takes a second
+
+    return MlflowRegistry(tracking_uri)

@@ -1,0 +1,214 @@
+"""MLflow as tracking server and model registry; the only file that talks to it.
+
+ZenML's own registry component fails with MLflow 3.17 and knows no challenger.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import mlflow
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities.model_registry import ModelVersion as MlflowModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+
+from bank_marketing import schema
+from bank_marketing.bundle import Bundle
+from bank_marketing.dataset import DataOrigin
+from bank_marketing.encoder import Encoder
+from bank_marketing.errors import PlatformError
+from platforms.base import ModelNotFoundError, ModelVersion, RunRecord, TrackedRun
+
+ROOT = Path(__file__).parent.parent
+MODEL_CODE = ROOT / "serving" / "mlflow_model.py"
+SCORING_PACKAGE = ROOT / "bank_marketing"
+
+BUNDLE = "bundle"
+DIGEST_LENGTH = 36  # MLflow's limit for a data set's digest
+
+
+class MlflowRegistry:
+    """The `ModelRegistry` of every stack."""
+
+    def __init__(self, tracking_uri: str) -> None:
+        self._tracking_uri = tracking_uri
+        self._client = MlflowClient(tracking_uri)
+
+    @property
+    def is_local(self) -> bool:
+        return self._tracking_uri.startswith("sqlite:")
+
+    def active_run(self) -> TrackedRun:
+        run = mlflow.active_run()
+        if run is None:
+            raise PlatformError("no MLflow run is open; the step needs the experiment tracker")
+        return TrackedRun(
+            experiment_id=run.info.experiment_id,
+            run_id=run.info.run_id,
+            tracking_uri=self._tracking_uri,
+        )
+
+    def record(self, run: TrackedRun, record: RunRecord) -> None:
+        now = int(datetime.now(UTC).timestamp() * 1000)
+        with self._translated_errors("record the run"):
+            self._client.log_batch(
+                run.run_id,
+                metrics=[Metric(name, value, now, 0) for name, value in record.metrics.items()],
+                params=[Param(name, value) for name, value in record.parameters.items()],
+                tags=[RunTag(name, value) for name, value in record.tags.items()],
+            )
+            self._client.log_inputs(run.run_id, [_dataset_input(record.data)])
+            for name, text in record.pages.items():
+                self._client.log_text(run.run_id, text, name)
+
+    def register(
+        self, name: str, bundle: Bundle, run: TrackedRun, tags: Mapping[str, str]
+    ) -> ModelVersion:
+        with self._translated_errors(f"register {name!r}"), TemporaryDirectory() as parent:
+            folder = Path(parent) / BUNDLE  # its name becomes the artifact's
+            bundle.save(folder)
+            logged = mlflow.pyfunc.log_model(
+                name=name,
+                python_model=str(MODEL_CODE),
+                artifacts={BUNDLE: str(folder)},
+                code_paths=[str(SCORING_PACKAGE)],
+                signature=_signature(bundle.encoder),
+                input_example=_example(bundle.encoder),
+                pip_requirements=_requirements(),
+            )
+            if not self._client.search_registered_models(f"name = '{name}'"):
+                self._client.create_registered_model(name)
+            created = self._client.create_model_version(
+                name,
+                logged.model_uri,
+                run_id=run.run_id,
+                tags=dict(tags),
+                model_id=logged.model_id,
+            )
+        return self.version(name, str(created.version))
+
+    def versions(self, name: str) -> tuple[ModelVersion, ...]:
+        with self._translated_errors(f"list the versions of {name!r}"):
+            found = self._client.search_model_versions(f"name = '{name}'")
+            aliases = _aliases(self._client, name) if found else {}
+            ordered = sorted(found, key=lambda version: int(version.version), reverse=True)
+            return tuple(self._model_version(version, aliases) for version in ordered)
+
+    def version(self, name: str, version_or_alias: str) -> ModelVersion:
+        for version in self.versions(name):
+            if version_or_alias in (version.version, *version.aliases):
+                return version
+        raise ModelNotFoundError(name, version_or_alias)
+
+    def set_alias(self, name: str, alias: str, version: str) -> None:
+        with self._translated_errors(f"set alias {alias!r} of {name!r}"):
+            self._client.set_registered_model_alias(name, alias, version)
+
+    def tag(self, name: str, version: str, tags: Mapping[str, str]) -> None:
+        with self._translated_errors(f"tag version {version} of {name!r}"):
+            for key, value in tags.items():
+                self._client.set_model_version_tag(name, version, key, value)
+
+    def delete(self, name: str, version: str) -> None:
+        with self._translated_errors(f"delete version {version} of {name!r}"):
+            try:
+                self._client.delete_model_version(name, version)
+            except MlflowException as error:
+                if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+                    raise
+
+    def _model_version(
+        self, version: MlflowModelVersion, aliases: Mapping[str, list[str]]
+    ) -> ModelVersion:
+        created = datetime.fromtimestamp(version.creation_timestamp / 1000, UTC)
+        stored = self._client.get_model_version_download_uri(version.name, version.version)
+        return ModelVersion(
+            name=version.name,
+            version=str(version.version),
+            aliases=tuple(sorted(aliases.get(str(version.version), []))),
+            run_id=version.run_id or "",
+            bundle_uri=f"{stored}/artifacts/{BUNDLE}",
+            created=created.isoformat(timespec="seconds"),
+            tags=dict(version.tags),
+        )
+
+    @contextmanager
+    def _translated_errors(self, action: str) -> Iterator[None]:
+        try:
+            yield
+        except MlflowException as error:
+            raise PlatformError(
+                f"MLflow at {self._tracking_uri} could not {action}: {error.message}"
+            ) from error
+
+
+def _dataset_input(data: DataOrigin) -> DatasetInput:
+    scheme = data.uri.partition(":")[0]
+    source_type = {"https": "http", "http": "http", "s3": "s3", "synthetic": "code"}
+    columns = Schema([ColSpec(_data_type(column), column.name) for column in schema.COLUMNS])
+    return DatasetInput(
+        Dataset(
+            name=data.origin,
+            digest=data.fingerprint[:DIGEST_LENGTH],
+            source_type=source_type.get(scheme, "local"),
+            source=json.dumps({"uri": data.uri}),
+            schema=json.dumps({"mlflow_colspec": columns.to_dict()}),
+            profile=json.dumps({"num_rows": data.rows}),
+        ),
+        tags=[InputTag("mlflow.data.context", "training")],
+    )
+
+
+def _signature(encoder: Encoder) -> ModelSignature:
+    columns = {column.name: column for column in schema.COLUMNS}
+    inputs: list[ColSpec | TensorSpec] = [
+        ColSpec(_data_type(columns[name]), name, required=required)
+        for names, required in ((encoder.required_columns, True), (encoder.optional_columns, False))
+        for name in names
+    ]
+    outputs = Schema([ColSpec(DataType.double, "probability"), ColSpec(DataType.boolean, "call")])
+    return ModelSignature(inputs=Schema(inputs), outputs=outputs)
+
+
+def _example(encoder: Encoder) -> pd.DataFrame:
+    """Return one plausible row, made up from the schema: no customer's data is published."""
+    wanted = {*encoder.required_columns, *encoder.optional_columns}
+    row = {
+        column.name: [
+            column.categories[0]
+            if isinstance(column, schema.Categorical)
+            else (int(column.low) if column.whole else column.low)
+        ]
+        for column in schema.COLUMNS
+        if column.name in wanted
+    }
+    return pd.DataFrame(row)
+
+
+def _data_type(column: schema.Categorical | schema.Numeric) -> DataType:
+    if isinstance(column, schema.Categorical):
+        return DataType.string
+    return DataType.long if column.whole else DataType.double
+
+
+def _requirements() -> list[str]:
+    """Name what scoring needs, so that MLflow does not spend seconds on finding out."""
+    from importlib.metadata import version
+
+    return [f"{name}=={version(name)}" for name in ("mlflow", "numpy", "pandas", "xgboost")]
+
+
+def _aliases(client: MlflowClient, name: str) -> dict[str, list[str]]:
+    """Return each version's aliases; MLflow's search does not tell them."""
+    aliases: dict[str, list[str]] = {}
+    for alias, version in client.get_registered_model(name).aliases.items():
+        aliases.setdefault(str(version), []).append(alias)
+    return aliases

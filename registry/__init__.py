@@ -1,0 +1,1 @@
+"""Model versions across MLflow and ZenML: one number, the same in both."""

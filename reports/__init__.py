@@ -1,0 +1,1 @@
+"""Results in, self-contained HTML pages out; all markup is in `templates/`."""

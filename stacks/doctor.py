@@ -1,0 +1,108 @@
+"""Everything that a stack needs, checked before a run finds out the hard way."""
+
+import shutil
+import sys
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from zenml.client import Client
+
+from bank_marketing.config import Settings
+from bank_marketing.errors import PlatformError
+from registry.active import active_registry
+from stacks import registration
+from stacks.files import StackFile
+
+LOCK = Path(__file__).parent.parent / "requirements.txt"
+MIN_FREE_BYTES = 2 * 2**30  # artifacts of a run take some 5 MB; a full disk corrupts SQLite
+
+
+class Check(Settings):
+    """One thing that was looked at, and the command that mends it."""
+
+    name: str
+    ok: bool
+    found: str
+    remedy: str
+
+
+def examine(stack: StackFile) -> list[Check]:
+    """Check the environment and the stack; later checks need the earlier ones to hold."""
+    checks = [_python(), _packages(), _registered(stack)]
+    if checks[-1].ok:
+        with registration.using(stack):
+            checks += [_disk(), _tracking()]
+    return checks
+
+
+def _python() -> Check:
+    found = ".".join(map(str, sys.version_info[:3]))
+    return Check(
+        name="Python",
+        ok=(3, 11) <= sys.version_info[:2] <= (3, 13),
+        found=found,
+        remedy="install Python 3.11, 3.12 or 3.13, then `make setup PYTHON=python3.12`",
+    )
+
+
+def _packages() -> Check:
+    differing = [
+        f"{requirement.name} {_installed(requirement.name) or 'missing'}, {requirement.specifier}"
+        for requirement in _locked(LOCK.read_text(encoding="utf-8"))
+        if not requirement.specifier.contains(_installed(requirement.name) or "0", prereleases=True)
+    ]
+    return Check(
+        name="packages",
+        ok=not differing,
+        found="; ".join(differing) or "as in requirements.txt",
+        remedy="rm -rf .venv && make setup",
+    )
+
+
+def _locked(lock: str) -> Iterator[Requirement]:
+    """Yield the requirements of a lock that apply to this platform."""
+    for line in lock.splitlines():
+        if line[:1].isalnum():
+            requirement = Requirement(line.rstrip(" \\"))
+            if requirement.marker is None or requirement.marker.evaluate():
+                yield requirement
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _registered(stack: StackFile) -> Check:
+    found = registration.differences(stack)
+    return Check(
+        name="stack",
+        ok=not found,
+        found="; ".join(f"{each.component}: {each.statement}" for each in found)
+        or f"{stack.name} is registered as its file says",
+        remedy="python run.py stack apply",
+    )
+
+
+def _disk() -> Check:
+    store = Path(Client().active_stack.artifact_store.path)
+    free = shutil.disk_usage(store).free
+    return Check(
+        name="artifact store",
+        ok=free >= MIN_FREE_BYTES,
+        found=f"{store} has {free / 2**30:.1f} GB free",
+        remedy=f"free {MIN_FREE_BYTES / 2**30:.0f} GB, or set artifact_store.config.path",
+    )
+
+
+def _tracking() -> Check:
+    try:
+        registry = active_registry()
+        registry.versions("bank-marketing")
+    except PlatformError as error:
+        return Check(name="MLflow", ok=False, found=str(error), remedy="see the message")
+    return Check(name="MLflow", ok=True, found="answers", remedy="")

@@ -1,0 +1,149 @@
+"""Bring ZenML's stacks in line with `stack_configs/`, and use one for a while."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from zenml.client import Client
+from zenml.constants import ENV_ZENML_ACTIVE_STACK_ID
+from zenml.enums import StackComponentType
+from zenml.models import ComponentResponse, StackResponse
+
+from bank_marketing.errors import PlatformError
+from stacks.files import ComponentFile, StackFile
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing in which ZenML differs from a stack file, in words."""
+
+    component: str
+    statement: str
+
+
+def differences(stack: StackFile) -> list[Difference]:
+    """Say where ZenML differs from `stack`; an empty list means that nothing is to be done."""
+    found = []
+    for kind, component in stack.components.items():
+        registered = _component(kind, stack.name)
+        if registered is None:
+            found.append(Difference(kind, f"not registered; {component.flavor} is wanted"))
+        else:
+            found += [Difference(kind, text) for text in _drift(component, registered)]
+
+    registered_stack = find_stack(stack.name)
+    if registered_stack is None:
+        found.append(Difference("stack", "not registered"))
+    else:
+        kinds = {str(kind) for kind in registered_stack.components}
+        found += [
+            Difference(kind, "not part of the stack")
+            for kind in stack.components
+            if kind not in kinds and _component(kind, stack.name)
+        ]
+    return found
+
+
+def apply(stack: StackFile) -> list[Difference]:
+    """Create or repair `stack` and return what was changed; the second call changes nothing.
+
+    Only components that carry the name of the stack are touched: they are ours.
+    """
+    changes = differences(stack)
+    if not changes:
+        return []
+
+    client = Client()
+    ids = {}
+    for kind, wanted in stack.components.items():
+        registered = _component(kind, stack.name)
+        if registered is not None and registered.flavor_name != wanted.flavor:
+            _forget(stack.name, registered)
+            registered = None
+        if registered is None:
+            registered = client.create_stack_component(
+                stack.name, wanted.flavor, StackComponentType(kind), wanted.config
+            )
+        elif _drift(wanted, registered):
+            client.update_stack_component(
+                registered.id,
+                StackComponentType(kind),
+                configuration=dict.fromkeys(registered.configuration) | wanted.config,
+            )
+        ids[StackComponentType(kind)] = registered.id
+
+    existing = find_stack(stack.name)
+    if existing is None:
+        client.create_stack(stack.name, ids)
+    else:
+        client.update_stack(existing.id, component_updates={k: [i] for k, i in ids.items()})
+    return changes
+
+
+def require_unchanged(stack: StackFile) -> None:
+    """Stop where ZenML's stack is not the one of the file.
+
+    Raises:
+        PlatformError: They differ; the message says in what.
+    """
+    found = differences(stack)
+    if found:
+        statements = "; ".join(f"{each.component}: {each.statement}" for each in found)
+        raise PlatformError(
+            f"stack {stack.name!r} differs from its file: {statements}; "
+            "run `python run.py stack apply`"
+        )
+
+
+@contextmanager
+def using(stack: StackFile) -> Iterator[StackResponse]:
+    """Make `stack` the active one inside the block; the user's own choice stays as it is.
+
+    Raises:
+        PlatformError: The stack is not registered.
+    """
+    registered = find_stack(stack.name)
+    if registered is None:
+        raise PlatformError(
+            f"stack {stack.name!r} is not registered; run `python run.py stack apply`"
+        )
+    before = os.environ.get(ENV_ZENML_ACTIVE_STACK_ID)
+    os.environ[ENV_ZENML_ACTIVE_STACK_ID] = str(registered.id)
+    try:
+        yield registered
+    finally:
+        if before is None:
+            del os.environ[ENV_ZENML_ACTIVE_STACK_ID]
+        else:
+            os.environ[ENV_ZENML_ACTIVE_STACK_ID] = before
+
+
+def find_stack(name: str) -> StackResponse | None:
+    """Return ZenML's stack of that name, if there is one."""
+    found = Client().list_stacks(name=name, hydrate=True).items
+    return found[0] if found else None
+
+
+def _component(kind: str, name: str) -> ComponentResponse | None:
+    found = Client().list_stack_components(type=kind, name=name, hydrate=True).items
+    return found[0] if found else None
+
+
+def _drift(wanted: ComponentFile, registered: ComponentResponse) -> list[str]:
+    if registered.flavor_name != wanted.flavor:
+        return [f"flavor is {registered.flavor_name}; {wanted.flavor} is wanted"]
+    return [
+        f"{key} is {registered.configuration.get(key)!r}; {wanted.config.get(key)!r} is wanted"
+        for key in sorted(wanted.config.keys() | registered.configuration.keys())
+        if registered.configuration.get(key) != wanted.config.get(key)
+    ]
+
+
+def _forget(stack_name: str, component: ComponentResponse) -> None:
+    """Delete a component of the wrong flavor, and the stack that would hold on to it."""
+    client = Client()
+    stack = find_stack(stack_name)
+    if stack is not None:
+        client.delete_stack(stack.id)
+    client.delete_stack_component(component.id, component.type)

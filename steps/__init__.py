@@ -1,0 +1,1 @@
+"""Thin ZenML steps, one per file, by phase."""

@@ -1,0 +1,1 @@
+"""From a file to three sets of rows that passed validation."""

@@ -1,0 +1,1 @@
+"""From rows to a model that was judged once, on rows it never saw."""

@@ -1,0 +1,278 @@
+"""The servers are started as users start them: by a command that ends while they stay."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bank_marketing.errors import PlatformError
+from stacks import dashboard
+from stacks.dashboard import Dashboard
+
+ROOT = Path(__file__).parents[2]
+
+SCRIPTS = {
+    "start.py": """
+import sys
+from pathlib import Path
+from bank_marketing.errors import PlatformError
+from stacks import dashboard
+
+try:
+    started = dashboard.start(state=Path(sys.argv[1]), mlflow_uri=sys.argv[2])
+except PlatformError as error:
+    sys.exit(f"error: {error}")
+print(started.zenml_url, started.mlflow_url)
+""",
+    "run_pipeline.py": """
+from zenml import pipeline, step
+from zenml.client import Client
+from zenml.types import HTMLString
+
+@step
+def draw_report() -> HTMLString:
+    return HTMLString("<h1>400 rows</h1>")
+
+@pipeline(enable_cache=False)
+def reporting():
+    draw_report()
+
+for _ in range(3):
+    run = reporting()
+artifact = run.steps["draw_report"].outputs["output"][0]
+print(run.id, artifact.id, Client().zen_store.url)
+""",
+    "log_run.py": """
+import sys
+import mlflow
+
+client = mlflow.MlflowClient(sys.argv[1])
+experiment = client.create_experiment(sys.argv[2], artifact_location=sys.argv[3])
+run = client.create_run(experiment).info.run_id
+client.log_metric(run, "roc_auc", 0.79)
+client.log_text(run, '{"columns": 59}', "model.json")
+print(run)
+""",
+}
+
+
+class Installation:
+    """A user's folders, of which none is a real user's."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.state = folder / "dashboard"
+        self.mlflow_uri = f"sqlite:///{folder / 'mlflow.db'}"
+        for name, code in SCRIPTS.items():
+            (folder / name).write_text(code)
+
+    def launch(self, script: str, *arguments: str | Path) -> subprocess.Popen[str]:
+        environment = {
+            "ZENML_CONFIG_PATH": str(self.folder / "zenml"),
+            "ZENML_ANALYTICS_OPT_IN": "false",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "PYTHONPATH": str(ROOT),
+        }
+        return subprocess.Popen(
+            [sys.executable, script, *arguments],
+            cwd=self.folder,
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, script: str, *arguments: str | Path) -> list[str]:
+        return printed(self.launch(script, *arguments))
+
+    def start(self, mlflow_uri: str | None = None) -> Dashboard:
+        return Dashboard(*self.run("start.py", self.state, mlflow_uri or self.mlflow_uri))
+
+
+def printed(process: subprocess.Popen[str]) -> list[str]:
+    """Return the words of the last line; a server that held the terminal would block this."""
+    output, complaints = process.communicate(timeout=300)
+    assert process.returncode == 0, complaints
+    return output.splitlines()[-1].split()
+
+
+def fetch(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=60) as response:
+        return response.read()
+
+
+def get(url: str) -> Any:
+    return json.loads(fetch(url))
+
+
+def is_served(url: str, *, host: str = "127.0.0.1") -> bool:
+    port = int(url.rpartition(":")[2])
+    with socket.socket() as client:
+        client.settimeout(2)
+        return client.connect_ex((host, port)) == 0
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    installation = Installation(tmp_path_factory.mktemp("shared"))
+    yield installation
+    dashboard.stop(state=installation.state)
+
+
+@pytest.fixture(scope="module")
+def simultaneous_starts(installation: Installation) -> list[list[str]]:
+    commands = [
+        installation.launch("start.py", installation.state, installation.mlflow_uri)
+        for _ in range(2)
+    ]
+    return [printed(command) for command in commands]
+
+
+@pytest.fixture(scope="module")
+def served(simultaneous_starts: list[list[str]]) -> Dashboard:
+    return Dashboard(*simultaneous_starts[0])
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Installation]:
+    installation = Installation(tmp_path)
+    yield installation
+    dashboard.stop(state=installation.state)
+
+
+@pytest.fixture
+def stranger() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that leads its own group, like a server of ours, and waits to be ended."""
+    with subprocess.Popen(
+        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True
+    ) as process:
+        yield process
+        process.kill()
+
+
+class TestStart:
+    def test_both_user_interfaces_answer(self, served):
+        pages = [fetch(served.zenml_url), fetch(served.mlflow_url)]
+
+        assert b"<title>ZenML" in pages[0]
+        assert b"<title>MLflow" in pages[1]
+
+    def test_two_commands_at_once_start_one(self, simultaneous_starts):
+        first, second = simultaneous_starts
+
+        assert first == second
+
+    def test_what_runs_is_found_again(self, installation, served):
+        assert dashboard.running(state=installation.state) == served
+
+    def test_other_addresses_of_the_machine_are_not_served(self, served):
+        urls = (served.zenml_url, served.mlflow_url)
+
+        assert [is_served(url) for url in urls] == [True, True]
+        assert [is_served(url, host="127.0.0.2") for url in urls] == [False, False]
+
+    def test_a_tracking_server_replaces_our_mlflow_and_nothing_else(self, fresh):
+        before = fresh.start()
+
+        after = fresh.start(mlflow_uri="https://mlflow.example.com/")
+
+        assert after == Dashboard(before.zenml_url, "https://mlflow.example.com")
+        assert dashboard.running(state=fresh.state) == after
+        assert not is_served(before.mlflow_url)
+
+    def test_a_failure_quotes_the_log_and_leaves_nothing_running(self, fresh):
+        command = fresh.launch("start.py", fresh.state, "nonsense://database")
+
+        _, complaints = command.communicate(timeout=300)
+
+        assert command.returncode == 1
+        assert f"the mlflow server ended while starting; {fresh.state / 'mlflow.log'}" in complaints
+        assert "nonsense" in complaints.splitlines()[-1]
+        assert dashboard.stop(state=fresh.state) == ()
+
+
+class TestZenML:
+    def test_nobody_is_asked_to_sign_up_or_to_fill_in_a_survey(self, served):
+        user = get(f"{served.zenml_url}/api/v1/current-user")
+        server = get(f"{served.zenml_url}/api/v1/info")
+
+        assert user["metadata"]["user_metadata"]["finished_onboarding_survey"] is True
+        assert (server["active"], server["auth_scheme"]) == (True, "NO_AUTH")
+
+    def test_nothing_is_reported_or_fetched(self, served):
+        server = get(f"{served.zenml_url}/api/v1/info")
+        settings = get(f"{served.zenml_url}/api/v1/settings")["body"]
+
+        assert server["analytics_enabled"] is False
+        assert (settings["display_announcements"], settings["display_updates"]) == (False, False)
+
+    def test_runs_are_shown_while_they_are_written_to_the_database(self, installation, served):
+        command = installation.launch("run_pipeline.py")
+        while command.poll() is None:
+            get(f"{served.zenml_url}/api/v1/runs?size=20")
+        run, report, store = printed(command)
+
+        shown = get(f"{served.zenml_url}/api/v1/runs/{run}")
+        page = get(f"{served.zenml_url}/api/v1/artifact_versions/{report}/visualize")
+
+        assert shown["body"]["status"] == "completed"
+        assert page["value"] == "<h1>400 rows</h1>"
+        assert store.startswith("sqlite:")
+
+
+class TestMLflow:
+    def test_runs_are_shown_with_their_artifacts(self, installation, served):
+        artifacts = installation.folder / "artifacts"
+        (run,) = installation.run("log_run.py", installation.mlflow_uri, "bank", artifacts)
+
+        shown = get(f"{served.mlflow_url}/api/2.0/mlflow/runs/get?run_id={run}")["run"]
+        artifact = get(f"{served.mlflow_url}/get-artifact?path=model.json&run_uuid={run}")
+
+        assert shown["data"]["metrics"][0]["value"] == 0.79
+        assert artifact == {"columns": 59}
+
+
+class TestStop:
+    def test_every_process_ends_and_both_ports_are_free(self, fresh):
+        started = fresh.start()
+
+        stopped = dashboard.stop(state=fresh.state)
+
+        assert stopped == (started.zenml_url, started.mlflow_url)
+        assert not any(is_served(url) for url in stopped)
+        assert dashboard.running(state=fresh.state) is None
+
+    def test_stopping_what_does_not_run_is_fine(self, tmp_path):
+        assert dashboard.stop(state=tmp_path) == ()
+
+    def test_a_stranger_with_the_number_of_an_ended_server_lives_on(self, tmp_path, stranger):
+        record = {"store": "sqlite://", "url": "http://127.0.0.1:1", "pid": stranger.pid}
+        (tmp_path / "zenml.json").write_text(json.dumps(record))
+
+        stopped = dashboard.stop(state=tmp_path)
+
+        assert stopped == ()
+        assert stranger.poll() is None
+        assert not (tmp_path / "zenml.json").exists()
+
+
+def test_a_damaged_record_says_what_to_do(tmp_path):
+    (tmp_path / "zenml.json").write_text('{"pid": 1}')
+
+    with pytest.raises(PlatformError, match=r"zenml\.json .* store: Field required.* delete it"):
+        dashboard.running(state=tmp_path)
+
+
+def test_links_lead_to_the_page_of_a_run():
+    zenml = dashboard.run_url("http://127.0.0.1:1", "4ba9", project="my project")
+    mlflow = dashboard.mlflow_run_url("http://127.0.0.1:2", experiment_id="7", run_id="b121")
+
+    assert zenml == "http://127.0.0.1:1/projects/my%20project/runs/4ba9"
+    assert mlflow == "http://127.0.0.1:2/#/experiments/7/runs/b121"

@@ -1,0 +1,69 @@
+from pathlib import Path
+
+import pytest
+
+from bank_marketing.config import SplitSettings, TrainingSettings, load_settings
+from bank_marketing.errors import SettingsError
+from bank_marketing.experiment import flat_settings
+
+CONFIG = Path(__file__).parent.parent.parent / "configs" / "training.yaml"
+
+
+def load(*overrides: str) -> TrainingSettings:
+    return load_settings(CONFIG, TrainingSettings, overrides)
+
+
+def test_an_override_changes_one_value_and_nothing_else():
+    changed = flat_settings(load("model.max_depth=3"))
+    plain = flat_settings(load())
+
+    assert changed.pop("model.max_depth") == "3"
+    assert plain.pop("model.max_depth") != "3"
+    assert changed == plain
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.max_depht=4", "model.max_depht: Extra inputs are not permitted"),
+        ("model.max_depth=deep", "model.max_depth: Input should be a valid integer"),
+        ("model.max_depth=0", "model.max_depth: Input should be greater than or equal to 1"),
+        ("modle.max_depth=4", "there is no section 'modle'"),
+        ("max_depth", "--set takes section.key=value, got 'max_depth'"),
+        ("=4", "--set takes section.key=value"),
+        ("split.test=[", "is not a YAML value"),
+        ("features.duration=true", "features.duration: Extra inputs are not permitted"),
+    ],
+)
+def test_a_wrong_override_is_an_error_that_names_it(override, message):
+    with pytest.raises(SettingsError, match=message.replace("[", r"\[")):
+        load(override)
+
+
+def test_every_mistake_is_named_at_once(tmp_path):
+    text = CONFIG.read_text().replace("max_depth:", "max_depht:")
+    (tmp_path / "typo.yaml").write_text(text)
+
+    with pytest.raises(SettingsError, match=r"max_depth: Field required; .*max_depht: Extra"):
+        load_settings(tmp_path / "typo.yaml", TrainingSettings)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("a: [", "is not YAML"), ("", "must hold sections"), ("- 1", "must hold sections")],
+)
+def test_a_file_that_holds_no_sections_is_refused(tmp_path, content, message):
+    (tmp_path / "broken.yaml").write_text(content)
+
+    with pytest.raises(SettingsError, match=message):
+        load_settings(tmp_path / "broken.yaml", TrainingSettings)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(SettingsError, match=r"nowhere\.yaml cannot be read: No such file"):
+        load_settings(tmp_path / "nowhere.yaml", TrainingSettings)
+
+
+def test_held_out_sets_leave_rows_to_train_on():
+    with pytest.raises(ValueError, match=r"validation \+ test must stay below 0\.8, got 0\.90"):
+        SplitSettings(strategy="random", validation=0.5, test=0.4, seed=1)
