@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from bank_marketing.encoder import Encoder, Table
 from bank_marketing.errors import ModelError
 
+# The modules of this package that scoring needs; the others need libraries that it does without.
+SCORING_MODULES = ("__init__", "bundle", "encoder", "errors", "schema")
+
 FORMAT = 1
 
 BOOSTER_FILE = "xgboost-model"

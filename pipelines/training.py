@@ -1,8 +1,10 @@
 from zenml import pipeline
+from zenml.config.cache_policy import CachePolicy
 
 import materializers  # noqa: F401  # registers them
 from bank_marketing.config import TrainingSettings
 from bank_marketing.dataset import DataSource
+from pipelines.code_version import code_version
 from steps.data.ingest_data import ingest_data
 from steps.data.split_data import split_data
 from steps.data.validate_data import validate_data
@@ -14,7 +16,7 @@ from steps.training.evaluate_model import evaluate_model
 from steps.training.train_model import train_model
 
 
-@pipeline
+@pipeline(cache_policy=CachePolicy(cache_func=code_version))
 def training(source: DataSource, settings: TrainingSettings) -> None:
     """Turn raw contacts into a registered candidate, or into reasons why not."""
     raw_data, data_origin = ingest_data(source)

@@ -4,6 +4,7 @@ ZenML's own registry component fails with MLflow 3.17 and knows no challenger.
 """
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -21,7 +22,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 from bank_marketing import schema
-from bank_marketing.bundle import Bundle
+from bank_marketing.bundle import SCORING_MODULES, Bundle
 from bank_marketing.dataset import DataOrigin
 from bank_marketing.encoder import Encoder
 from bank_marketing.errors import PlatformError
@@ -75,11 +76,12 @@ class MlflowRegistry:
         with self._translated_errors(f"register {name!r}"), TemporaryDirectory() as parent:
             folder = Path(parent) / BUNDLE  # its name becomes the artifact's
             bundle.save(folder)
+            code = _copy_scoring_code(Path(parent))
             logged = mlflow.pyfunc.log_model(
                 name=name,
                 python_model=str(MODEL_CODE),
                 artifacts={BUNDLE: str(folder)},
-                code_paths=[str(SCORING_PACKAGE)],
+                code_paths=[str(code)],
                 signature=_signature(bundle.encoder),
                 input_example=_example(bundle.encoder),
                 pip_requirements=_requirements(),
@@ -165,6 +167,14 @@ def _dataset_input(data: DataOrigin) -> DatasetInput:
         ),
         tags=[InputTag("mlflow.data.context", "training")],
     )
+
+
+def _copy_scoring_code(parent: Path) -> Path:
+    copy = parent / SCORING_PACKAGE.name
+    copy.mkdir()
+    for module in SCORING_MODULES:
+        shutil.copy(SCORING_PACKAGE / f"{module}.py", copy)
+    return copy
 
 
 def _signature(encoder: Encoder) -> ModelSignature:
