@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bank_marketing.errors import SettingsError
+from bank_marketing.schema import LEAKING_COLUMNS
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -68,6 +69,14 @@ class FeatureSettings(Settings):
     """Which columns a model may read beside the customer's own."""
 
     economic_indicators: bool
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_leaks(cls, values: Any) -> Any:
+        leaks = LEAKING_COLUMNS.keys() & values if isinstance(values, dict) else ()
+        for column in leaks:
+            raise ValueError(f"{column!r} can never be a feature: {LEAKING_COLUMNS[column]}")
+        return values
 
 
 class ModelSettings(Settings):

@@ -11,15 +11,8 @@ class Registration(Settings):
     """The version that a run registered, or why it registered none."""
 
     name: str
-    version: str = ""
-    aliases: tuple[str, ...] = ()
-    model_uri: str = ""
-    bundle_uri: str = ""
-    refused_because: tuple[str, ...] = ()
-
-    @property
-    def registered(self) -> bool:
-        return bool(self.version)
+    version: str | None
+    refused_because: tuple[str, ...]
 
 
 def flat_settings(settings: Settings) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import click
 
 from cli.environment import DASHBOARD_STATE, heavy_imports
+from stacks import dashboard
 from stacks.files import load_stack
 
 
@@ -11,14 +12,14 @@ from stacks.files import load_stack
 @click.option("--stack", default="local", show_default=True, help="Whose MLflow to show.")
 def command(stopping: bool, stack: str) -> None:
     """Open ZenML's dashboard and MLflow's UI in the background on free ports."""
-    stack_file = load_stack(stack)
-    with heavy_imports():
-        from registry.active import tracking_uri
-        from stacks import dashboard, registration
     if stopping:
         stopped = dashboard.stop(state=DASHBOARD_STATE)
         click.echo(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
         return
+    stack_file = load_stack(stack)
+    with heavy_imports():
+        from registry.active import tracking_uri
+        from stacks import registration
     with registration.using(stack_file):
         servers = dashboard.start(state=DASHBOARD_STATE, mlflow_uri=tracking_uri())
     click.echo(f"ZenML   {servers.zenml_url}")

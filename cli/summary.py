@@ -1,6 +1,7 @@
 """What a training run amounts to, as tables for people and as JSON for programs."""
 
 from typing import Any
+from urllib.parse import quote
 
 from rich.markup import escape
 from rich.table import Table
@@ -9,8 +10,10 @@ from zenml.models import PipelineRunResponse
 
 from bank_marketing.config import Settings
 from bank_marketing.evaluation import Evaluation, Interval
+from bank_marketing.experiment import Registration
 from cli.environment import DASHBOARD_STATE
 from cli.terminal import console
+from registry.active import active_registry
 from stacks import dashboard
 
 # The metrics that a person sees at the end of a run; the report and the JSON hold all of them.
@@ -47,13 +50,13 @@ class DecisionSummary(Settings):
 
 
 class ModelSummary(Settings):
-    """The registered version; all but the name is empty where the gate said no."""
+    """The registered version as it is now; all but the name is empty where the gate said no."""
 
     name: str
-    version: str
-    aliases: tuple[str, ...]
-    uri: str
-    bundle_uri: str
+    version: str = ""
+    aliases: tuple[str, ...] = ()
+    uri: str = ""
+    bundle_uri: str = ""
 
 
 class TrainingSummary(Settings):
@@ -112,13 +115,7 @@ def summarize(run: PipelineRunResponse, stack: str) -> TrainingSummary:
         metrics={"test": evaluation.metrics},
         threshold=evaluation.threshold,
         decision=DecisionSummary(passed=decision.passed, failures=decision.failures),
-        model=ModelSummary(
-            name=registration.name,
-            version=registration.version,
-            aliases=registration.aliases,
-            uri=registration.model_uri,
-            bundle_uri=registration.bundle_uri,
-        ),
+        model=_model(registration),
         durations={
             name: round((step.end_time - step.start_time).total_seconds(), 3)
             for name, step in run.steps.items()
@@ -141,7 +138,9 @@ def show_summary(summary: TrainingSummary) -> None:
         if summary.decision.passed
         else "REJECTED: " + "; ".join(summary.decision.failures),
         "model": _model_line(summary.model),
-        "report": summary.report_uri,
+        "report": f"file://{quote(summary.report_uri)}"
+        if summary.report_uri.startswith("/")
+        else summary.report_uri,
         "ZenML run": summary.run_url or f"{summary.run_id} (see it: python run.py dashboard)",
         "MLflow run": summary.mlflow_run_url or summary.mlflow_run_id,
     }
@@ -171,7 +170,22 @@ def _bounds(interval: Interval) -> tuple[float, float, float]:
 def _model_line(model: ModelSummary) -> str:
     if not model.version:
         return f"{model.name}: nothing registered"
-    return f"{model.name} version {model.version} ({', '.join(model.aliases)}), {model.uri}"
+    aliases = f" ({', '.join(model.aliases)})" if model.aliases else ""
+    return f"{model.name} version {model.version}{aliases}, {model.uri}"
+
+
+def _model(registration: Registration) -> ModelSummary:
+    """Look the version up: a cached step tells what it once registered, and aliases move on."""
+    if registration.version is None:
+        return ModelSummary(name=registration.name)
+    version = active_registry().version(registration.name, registration.version)
+    return ModelSummary(
+        name=version.name,
+        version=version.version,
+        aliases=version.aliases,
+        uri=f"models:/{version.name}/{version.version}",
+        bundle_uri=version.bundle_uri,
+    )
 
 
 def _output(run: PipelineRunResponse, step: str, name: str) -> Any:

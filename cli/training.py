@@ -7,10 +7,11 @@ from pathlib import Path
 import click
 
 from bank_marketing.config import TrainingSettings, load_settings
+from bank_marketing.dataset import synthetic_source
 from bank_marketing.experiment import flat_settings
 from cli.environment import LOCAL_STATE, ROOT, heavy_imports
 from cli.terminal import download_progress, shout
-from stacks.files import load_stack
+from stacks.files import StackFile, load_stack
 
 CONFIG = ROOT / "configs" / "training.yaml"
 REJECTED = 3  # the exit code of a run whose model did not pass the gate
@@ -27,10 +28,12 @@ def run_training(
     summary: Path | None,
 ) -> None:
     """Run the pipeline, print its summary, and leave with code 3 if the gate said no."""
+    if summary is not None and not summary.absolute().parent.is_dir():
+        raise click.BadParameter(f"there is no folder {summary.absolute().parent}")
     settings = load_settings(config or CONFIG, TrainingSettings, overrides)
     stack_file = load_stack(stack)
     if dry_run:
-        _print_plan(settings, stack, data)
+        _print_plan(settings, stack_file, data)
         return
 
     with heavy_imports():
@@ -38,6 +41,7 @@ def run_training(
         from cli.summary import show_summary, summarize
         from pipelines.training import training
         from platforms.data_sources import locate
+        from stacks.registration import using
     with download_progress() as progress:
         source = locate(
             data,
@@ -56,7 +60,8 @@ def run_training(
         experiment=settings.registry.model_name,
         tags={"data_source": source.origin},
     )
-    result = summarize(run, stack)
+    with using(stack_file):
+        result = summarize(run, stack)
     show_summary(result)
     if summary is not None:
         summary.write_text(result.model_dump_json(indent=2) + "\n", encoding="utf-8")
@@ -64,8 +69,17 @@ def run_training(
         raise click.exceptions.Exit(REJECTED)
 
 
-def _print_plan(settings: TrainingSettings, stack: str, data: str) -> None:
-    click.echo(f"Would run the training pipeline on stack {stack!r} with --data {data} and:")
-    for name, value in flat_settings(settings).items():
-        click.echo(f"  {name} = {value}")
-    click.echo("Nothing was touched.")
+def _print_plan(settings: TrainingSettings, stack: StackFile, data: str) -> None:
+    with heavy_imports():
+        from pipelines.training import training
+    training.prepare(synthetic_source(settings.data.synthetic), settings)  # any table will do
+    for title, lines in (
+        ("steps", training.invocations),
+        ("stack", (f"{kind}: {part.flavor}" for kind, part in stack.components.items())),
+        ("data", [f"--data {data}"]),
+        ("settings", (f"{name} = {value}" for name, value in flat_settings(settings).items())),
+    ):
+        click.echo(f"{title}:")
+        for line in lines:
+            click.echo(f"  {line}")
+    click.echo("nothing was touched")

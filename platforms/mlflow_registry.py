@@ -12,7 +12,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import mlflow
-import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.entities.model_registry import ModelVersion as MlflowModelVersion
@@ -58,11 +57,12 @@ class MlflowRegistry:
         )
 
     def record(self, run: TrackedRun, record: RunRecord) -> None:
-        now = int(datetime.now(UTC).timestamp() * 1000)
         with self._translated_errors("record the run"):
+            # MLflow keeps a metric of another time as another point of its history.
+            time = self._client.get_run(run.run_id).info.start_time
             self._client.log_batch(
                 run.run_id,
-                metrics=[Metric(name, value, now, 0) for name, value in record.metrics.items()],
+                metrics=[Metric(name, value, time, 0) for name, value in record.metrics.items()],
                 params=[Param(name, value) for name, value in record.parameters.items()],
                 tags=[RunTag(name, value) for name, value in record.tags.items()],
             )
@@ -188,19 +188,16 @@ def _signature(encoder: Encoder) -> ModelSignature:
     return ModelSignature(inputs=Schema(inputs), outputs=outputs)
 
 
-def _example(encoder: Encoder) -> pd.DataFrame:
+def _example(encoder: Encoder) -> dict[str, str | float]:
     """Return one plausible row, made up from the schema: no customer's data is published."""
     wanted = {*encoder.required_columns, *encoder.optional_columns}
-    row = {
-        column.name: [
-            column.categories[0]
-            if isinstance(column, schema.Categorical)
-            else (int(column.low) if column.whole else column.low)
-        ]
+    return {
+        column.name: column.categories[0]
+        if isinstance(column, schema.Categorical)
+        else (int(column.low) if column.whole else column.low)
         for column in schema.COLUMNS
         if column.name in wanted
     }
-    return pd.DataFrame(row)
 
 
 def _data_type(column: schema.Categorical | schema.Numeric) -> DataType:

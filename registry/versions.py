@@ -31,20 +31,24 @@ def register(
     with ExitStack() as undo:
         version = registry.register(name, bundle, run, tags)
         undo.callback(registry.delete, name, version.version)
-        zenml_version_id = _create_in_zenml(version, tags, artifact_ids)
+        zenml_version_id = _create_in_zenml(version, tags)
         undo.callback(Client().delete_model_version, zenml_version_id)
+        _describe_in_zenml(version, zenml_version_id, tags, artifact_ids)
         registry.tag(name, version.version, {"zenml_model_version_id": str(zenml_version_id)})
         registry.set_alias(name, CHALLENGER, version.version)
         undo.pop_all()
     return registry.version(name, version.version)
 
 
-def crown_if_vacant(registry: ModelRegistry, version: ModelVersion) -> ModelVersion:
-    """Make `version` the champion if the model has none yet."""
-    if any(CHAMPION in other.aliases for other in registry.versions(version.name)):
-        return version
-    registry.set_alias(version.name, CHAMPION, version.version)
-    return registry.version(version.name, version.version)
+def crown_if_vacant(registry: ModelRegistry, version: ModelVersion) -> None:
+    """Make `version` the champion if the model has none yet.
+
+    What learned from invented customers is crowned only where nobody else would rely on it.
+    """
+    if version.tags["data_source"] == "synthetic" and not registry.is_local:
+        return
+    if not any(CHAMPION in other.aliases for other in registry.versions(version.name)):
+        registry.set_alias(version.name, CHAMPION, version.version)
 
 
 def zenml_name(version: str) -> str:
@@ -52,14 +56,16 @@ def zenml_name(version: str) -> str:
     return f"v{version}"
 
 
-def _create_in_zenml(
-    version: ModelVersion, tags: Mapping[str, str], artifact_ids: tuple[UUID, ...]
-) -> UUID:
+def _create_in_zenml(version: ModelVersion, tags: Mapping[str, str]) -> UUID:
     client = Client()
     if not client.list_models(name=version.name).items:
         client.create_model(version.name, save_models_to_registry=False)
     try:
-        created = client.create_model_version(version.name, zenml_name(version.version))
+        return client.create_model_version(
+            version.name,
+            zenml_name(version.version),
+            tags=[f"data_source={tags['data_source']}"],
+        ).id
     except EntityExistsError as error:
         raise PlatformError(
             f"ZenML already has a {zenml_name(version.version)} of model {version.name!r} that "
@@ -67,13 +73,16 @@ def _create_in_zenml(
             f"{version.name} {zenml_name(version.version)}`"
         ) from error
 
+
+def _describe_in_zenml(
+    version: ModelVersion, zenml_id: UUID, tags: Mapping[str, str], artifact_ids: tuple[UUID, ...]
+) -> None:
     log_metadata(
         metadata={**tags, "mlflow_model_version": version.version, "mlflow_run_id": version.run_id},
         model_name=version.name,
         model_version=zenml_name(version.version),
     )
     for artifact_id in artifact_ids:
-        client.zen_store.create_model_version_artifact_link(
-            ModelVersionArtifactRequest(artifact_version=artifact_id, model_version=created.id)
+        Client().zen_store.create_model_version_artifact_link(
+            ModelVersionArtifactRequest(artifact_version=artifact_id, model_version=zenml_id)
         )
-    return created.id

@@ -27,7 +27,9 @@ def register_model(
 ) -> Annotated[Registration, "registration"]:
     """Make a model that passed the gate the challenger in every registry."""
     if not decision.passed:
-        return Registration(name=settings.model_name, refused_because=decision.failures)
+        return Registration(
+            name=settings.model_name, version=None, refused_because=decision.failures
+        )
 
     bundle = classifier.with_evidence(
         threshold=threshold.probability,
@@ -44,11 +46,5 @@ def register_model(
         tags=lineage_tags(data_origin),
         artifact_ids=tuple(inputs[name][0].id for name in ("classifier", "evaluation")),
     )
-    version = crown_if_vacant(registry, version)
-    return Registration(
-        name=version.name,
-        version=version.version,
-        aliases=version.aliases,
-        model_uri=f"models:/{version.name}/{version.version}",
-        bundle_uri=version.bundle_uri,
-    )
+    crown_if_vacant(registry, version)
+    return Registration(name=version.name, version=version.version, refused_because=())

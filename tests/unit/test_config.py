@@ -32,7 +32,9 @@ def test_an_override_changes_one_value_and_nothing_else():
         ("max_depth", "--set takes section.key=value, got 'max_depth'"),
         ("=4", "--set takes section.key=value"),
         ("split.test=[", "is not a YAML value"),
-        ("features.duration=true", "features.duration: Extra inputs are not permitted"),
+        ("features.duration=true", "'duration' can never be a feature: .* only after the call"),
+        ("features.weather=true", "features.weather: Extra inputs are not permitted"),
+        ("features=5", "features: Input should be a valid dictionary"),
     ],
 )
 def test_a_wrong_override_is_an_error_that_names_it(override, message):
