@@ -1,7 +1,7 @@
 """`run.py model list|show`: what is registered."""
 
 import click
-from rich.table import Table
+from rich.table import Column, Table
 
 from bank_marketing.config import TrainingSettings, load_settings
 from cli.environment import heavy_imports
@@ -45,7 +45,10 @@ def list_versions(stack: str) -> None:
 def show_version(version: str, stack: str) -> None:
     """Show one VERSION, by number or alias."""
     found = _registry(stack).version(_model_name(), version)
-    table = Table(show_header=False, title=f"{found.name} version {found.version}")
+    value_column = Column(overflow="fold")  # whole URIs, to be copied
+    table = Table(
+        Column(), value_column, show_header=False, title=f"{found.name} version {found.version}"
+    )
     for name, value in (
         ("aliases", ", ".join(found.aliases)),
         ("created", found.created),

@@ -30,6 +30,7 @@ def download_progress() -> Iterator[Callable[[int, int | None], None]]:
         TransferSpeedColumn(),
         console=_errors,
         transient=True,
+        disable=not _errors.is_terminal,  # else it ends with an empty line in a file
     )
     task = bar.add_task("download", total=None, visible=False)
     with bar:

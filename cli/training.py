@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 
@@ -70,11 +71,8 @@ def run_training(
 
 
 def _print_plan(settings: TrainingSettings, stack: StackFile, data: str) -> None:
-    with heavy_imports():
-        from pipelines.training import training
-    training.prepare(synthetic_source(settings.data.synthetic), settings)  # any table will do
     for title, lines in (
-        ("steps", training.invocations),
+        ("steps", _steps(settings)),
         ("stack", (f"{kind}: {part.flavor}" for kind, part in stack.components.items())),
         ("data", [f"--data {data}"]),
         ("settings", (f"{name} = {value}" for name, value in flat_settings(settings).items())),
@@ -83,3 +81,13 @@ def _print_plan(settings: TrainingSettings, stack: StackFile, data: str) -> None
         for line in lines:
             click.echo(f"  {line}")
     click.echo("nothing was touched")
+
+
+def _steps(settings: TrainingSettings) -> list[str]:
+    """Compose the pipeline, for which ZenML wants a store: one that is gone when this returns."""
+    with TemporaryDirectory() as folder:
+        os.environ |= {"ZENML_CONFIG_PATH": folder, "ZENML_LOGGING_VERBOSITY": "ERROR"}
+        with heavy_imports():
+            from pipelines.training import training
+        training.prepare(synthetic_source(settings.data.synthetic), settings)  # any table will do
+        return list(training.invocations)

@@ -141,13 +141,6 @@ def served(simultaneous_starts: list[list[str]]) -> Dashboard:
 
 
 @pytest.fixture
-def fresh(tmp_path: Path) -> Iterator[Installation]:
-    installation = Installation(tmp_path)
-    yield installation
-    dashboard.stop(state=installation.state)
-
-
-@pytest.fixture
 def stranger() -> Iterator[subprocess.Popen[bytes]]:
     """A process that leads its own group, like a server of ours, and waits to be ended."""
     with subprocess.Popen(
@@ -178,24 +171,15 @@ class TestStart:
         assert [is_served(url) for url in urls] == [True, True]
         assert [is_served(url, host="127.0.0.2") for url in urls] == [False, False]
 
-    def test_a_tracking_server_replaces_our_mlflow_and_nothing_else(self, fresh):
-        before = fresh.start()
-
-        after = fresh.start(mlflow_uri="https://mlflow.example.com/")
-
-        assert after == Dashboard(before.zenml_url, "https://mlflow.example.com")
-        assert dashboard.running(state=fresh.state) == after
-        assert not is_served(before.mlflow_url)
-
-    def test_a_failure_quotes_the_log_and_leaves_nothing_running(self, fresh):
-        command = fresh.launch("start.py", fresh.state, "nonsense://database")
+    def test_a_failure_quotes_the_log_and_leaves_nothing_running(self, installation, tmp_path):
+        command = installation.launch("start.py", tmp_path, "nonsense://database")
 
         _, complaints = command.communicate(timeout=300)
 
         assert command.returncode == 1
-        assert f"the mlflow server ended while starting; {fresh.state / 'mlflow.log'}" in complaints
+        assert f"the mlflow server ended while starting; {tmp_path / 'mlflow.log'}" in complaints
         assert "nonsense" in complaints.splitlines()[-1]
-        assert dashboard.stop(state=fresh.state) == ()
+        assert dashboard.stop(state=tmp_path) == ()
 
 
 class TestZenML:
@@ -240,15 +224,6 @@ class TestMLflow:
 
 
 class TestStop:
-    def test_every_process_ends_and_both_ports_are_free(self, fresh):
-        started = fresh.start()
-
-        stopped = dashboard.stop(state=fresh.state)
-
-        assert stopped == (started.zenml_url, started.mlflow_url)
-        assert not any(is_served(url) for url in stopped)
-        assert dashboard.running(state=fresh.state) is None
-
     def test_stopping_what_does_not_run_is_fine(self, tmp_path):
         assert dashboard.stop(state=tmp_path) == ()
 
@@ -276,3 +251,25 @@ def test_links_lead_to_the_page_of_a_run():
 
     assert zenml == "http://127.0.0.1:1/projects/my%20project/runs/4ba9"
     assert mlflow == "http://127.0.0.1:2/#/experiments/7/runs/b121"
+
+
+class TestEnd:
+    """Comes last: ends the servers at which the tests above look."""
+
+    def test_a_tracking_server_replaces_our_mlflow_and_nothing_else(self, installation):
+        before = installation.start()
+
+        after = installation.start(mlflow_uri="https://mlflow.example.com/")
+
+        assert after == Dashboard(before.zenml_url, "https://mlflow.example.com")
+        assert dashboard.running(state=installation.state) == after
+        assert not is_served(before.mlflow_url)
+
+    def test_every_process_ends_and_both_ports_are_free(self, installation):
+        started = installation.start()
+
+        stopped = dashboard.stop(state=installation.state)
+
+        assert stopped == (started.zenml_url, started.mlflow_url)
+        assert not any(is_served(url) for url in stopped)
+        assert dashboard.running(state=installation.state) is None

@@ -1,0 +1,1 @@
+"""Each compares with a peer or a limit in one run: `python -m benchmarks.NAME`."""

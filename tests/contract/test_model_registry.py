@@ -1,0 +1,367 @@
+"""What every `ModelRegistry` does, whoever keeps the models."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.pyfunc import PyFuncModel
+
+from bank_marketing.bundle import Bundle
+from bank_marketing.dataset import DataOrigin
+from bank_marketing.errors import PlatformError
+from bank_marketing.model import train_bundle
+from platforms.base import ModelNotFoundError, ModelRegistry, ModelVersion, RunRecord, TrackedRun
+from platforms.factory import model_registry
+from registry.versions import crown_if_vacant
+
+pytestmark = pytest.mark.slow
+
+DATA = DataOrigin(
+    origin="synthetic",
+    uri="synthetic:rows=4000,seed=1",
+    sha256="a" * 64,
+    edition="synthetic",
+    fingerprint="b" * 64,
+    rows=4000,
+)
+RECORD = RunRecord(
+    parameters={"model.max_depth": "5"},
+    metrics={"test_roc_auc": 0.79},
+    tags={"data_source": "synthetic"},
+    data=DATA,
+    pages={"reports/evaluation.html": "<h1>400 rows</h1>"},
+)
+UNKNOWN_RUN = TrackedRun(experiment_id="1", run_id="a" * 32, tracking_uri="http://127.0.0.1")
+
+Publish = Callable[..., ModelVersion]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def wait_until_healthy(server: subprocess.Popen[bytes], url: str) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{url}/health", timeout=5):
+                return
+        except (urllib.error.URLError, TimeoutError):
+            time.sleep(0.1)
+    pytest.fail("the MLflow server ended while starting, or did not answer in 120 s")
+
+
+@pytest.fixture(scope="session")
+def server_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A tracking server as a team would share it, that keeps artifacts itself."""
+    folder = tmp_path_factory.mktemp("server")
+    port = free_port()
+    command = [
+        *(sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(port)),
+        *("--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"),
+        *("--artifacts-destination", str(folder / "artifacts")),
+    ]
+    with (
+        (folder / "log").open("wb") as log,
+        subprocess.Popen(
+            command,
+            cwd=folder,
+            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        ) as server,
+    ):
+        try:
+            wait_until_healthy(server, f"http://127.0.0.1:{port}")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            os.killpg(server.pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="module", params=["file", "server"])
+def registry(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ModelRegistry]:
+    if request.param == "server":
+        uri = request.getfixturevalue("server_uri")
+    else:
+        uri = f"sqlite:///{tmp_path_factory.mktemp('file') / 'mlflow.db'}"
+    mlflow.set_tracking_uri(uri)
+    yield model_registry(uri)
+    mlflow.set_tracking_uri(None)
+
+
+@pytest.fixture(scope="module")
+def client(registry: ModelRegistry) -> MlflowClient:
+    """MLflow as its other users see it."""
+    return MlflowClient()
+
+
+@pytest.fixture(scope="module")
+def experiment_id(client: MlflowClient, tmp_path_factory: pytest.TempPathFactory) -> str:
+    is_server = mlflow.get_tracking_uri().startswith("http")
+    folder = None if is_server else tmp_path_factory.mktemp("artifacts").as_uri()
+    return client.create_experiment("contract", artifact_location=folder)
+
+
+@pytest.fixture(scope="module")
+def bundle(contacts, settings) -> Bundle:
+    return train_bundle(contacts[:3000], contacts[3000:], settings.features, settings.model)
+
+
+@pytest.fixture(scope="module")
+def publish(registry: ModelRegistry, experiment_id: str, bundle: Bundle) -> Publish:
+    """Register the bundle under a name, in a run of its own, as a step does."""
+
+    def publish(name: str, **tags: str) -> ModelVersion:
+        with mlflow.start_run(experiment_id=experiment_id):
+            return registry.register(name, bundle, registry.active_run(), tags)
+
+    return publish
+
+
+@pytest.fixture(scope="module")
+def published(publish: Publish) -> ModelVersion:
+    """A version that tests look at and leave as it is."""
+    return publish("published", data_source="synthetic")
+
+
+@pytest.fixture(scope="module")
+def model(registry: ModelRegistry, publish: Publish) -> PyFuncModel:
+    """What MLflow makes of a version, for those who know nothing but its alias."""
+    publish("loaded")
+    registry.set_alias("loaded", "challenger", "1")
+    return mlflow.pyfunc.load_model("models:/loaded@challenger")
+
+
+@pytest.fixture
+def run(registry: ModelRegistry, experiment_id: str) -> TrackedRun:
+    with mlflow.start_run(experiment_id=experiment_id):
+        return registry.active_run()
+
+
+class TestVersions:
+    def test_numbers_count_from_one_and_the_newest_comes_first(self, registry, publish):
+        publish("counted")
+        publish("counted")
+
+        assert [version.version for version in registry.versions("counted")] == ["2", "1"]
+
+    def test_a_model_that_nobody_registered_has_none(self, registry):
+        assert registry.versions("never-registered") == ()
+
+    def test_a_version_knows_its_run_and_its_tags(self, published, client):
+        assert client.get_run(published.run_id).info.status == "FINISHED"
+        assert published.tags == {"data_source": "synthetic"}
+
+    def test_later_tags_join_the_first_ones(self, registry, publish):
+        publish("tagged", data_source="synthetic", zenml_stack="local")
+
+        registry.tag("tagged", "1", {"data_source": "uci", "approved_by": "ann"})
+
+        assert registry.version("tagged", "1").tags == {
+            "data_source": "uci",
+            "zenml_stack": "local",
+            "approved_by": "ann",
+        }
+
+    @pytest.mark.parametrize("wanted", ["7", "champion"])
+    @pytest.mark.parametrize("name", ["published", "never-registered"])
+    @pytest.mark.usefixtures("published")
+    def test_what_is_not_there_is_named(self, registry, name, wanted):
+        with pytest.raises(ModelNotFoundError, match=f"model '{name}' has no version '{wanted}'"):
+            registry.version(name, wanted)
+
+
+class TestAliases:
+    def test_an_alias_moves_to_the_version_that_got_it_last(self, registry, publish):
+        publish("aliased")
+        publish("aliased")
+        registry.set_alias("aliased", "champion", "1")
+        registry.set_alias("aliased", "challenger", "1")
+
+        registry.set_alias("aliased", "champion", "2")
+
+        newest, first = registry.versions("aliased")
+        assert (newest.aliases, first.aliases) == (("champion",), ("challenger",))
+        assert registry.version("aliased", "champion") == newest
+
+    @pytest.mark.usefixtures("published")
+    def test_a_version_that_does_not_exist_gets_none(self, registry):
+        with pytest.raises(PlatformError, match="could not set alias 'champion' of 'published'"):
+            registry.set_alias("published", "champion", "7")
+
+
+class TestFirstChampion:
+    def test_a_real_model_takes_the_vacant_place(self, registry, publish):
+        crown_if_vacant(registry, publish("real", data_source="uci"))
+
+        assert registry.version("real", "1").aliases == ("champion",)
+
+    def test_a_synthetic_one_takes_it_only_where_nobody_else_sees_it(self, registry, publish):
+        crown_if_vacant(registry, publish("invented", data_source="synthetic"))
+
+        expected = ("champion",) if registry.is_local else ()
+        assert registry.version("invented", "1").aliases == expected
+
+    def test_a_champion_is_not_replaced(self, registry, publish):
+        publish("reigning", data_source="uci")
+        registry.set_alias("reigning", "champion", "1")
+
+        crown_if_vacant(registry, publish("reigning", data_source="uci"))
+
+        assert registry.version("reigning", "champion").version == "1"
+
+
+def test_only_a_file_on_this_machine_is_local(registry):
+    assert registry.is_local is not mlflow.get_tracking_uri().startswith("http")
+
+
+class TestDeleting:
+    def test_the_version_and_its_aliases_go_and_the_others_stay(self, registry, publish):
+        kept = publish("deleted")
+        publish("deleted")
+        registry.set_alias("deleted", "champion", "2")
+
+        registry.delete("deleted", "2")
+
+        assert registry.versions("deleted") == (kept,)
+
+    @pytest.mark.parametrize("name", ["published", "never-registered"])
+    def test_what_is_gone_may_be_deleted_again(self, registry, published, name):
+        registry.delete(name, "7")
+
+        assert registry.versions("published") == (published,)
+
+
+class TestRecording:
+    @pytest.fixture
+    def recorded(self, registry: ModelRegistry, run: TrackedRun) -> TrackedRun:
+        registry.record(run, RECORD)
+        return run
+
+    def test_everything_is_kept_where_mlflow_users_look_for_it(self, recorded, client):
+        found = client.get_run(recorded.run_id)
+        page = mlflow.artifacts.load_text(f"{found.info.artifact_uri}/reports/evaluation.html")
+
+        assert found.data.params == RECORD.parameters
+        assert found.data.metrics == RECORD.metrics
+        assert found.data.tags["data_source"] == "synthetic"
+        assert [data.dataset.name for data in found.inputs.dataset_inputs] == ["synthetic"]
+        assert page == "<h1>400 rows</h1>"
+
+    def test_recording_twice_changes_nothing(self, registry, recorded, client):
+        before = client.get_run(recorded.run_id)
+
+        registry.record(recorded, RECORD)
+
+        after = client.get_run(recorded.run_id)
+        assert after.to_dictionary() == before.to_dictionary()
+        assert len(client.get_metric_history(recorded.run_id, "test_roc_auc")) == 1
+
+    def test_the_active_run_is_the_one_that_mlflow_has_open(self, registry, experiment_id):
+        with mlflow.start_run(experiment_id=experiment_id) as opened:
+            found = registry.active_run()
+
+        assert (found.experiment_id, found.run_id) == (experiment_id, opened.info.run_id)
+
+    def test_without_an_open_run_there_is_nothing_to_record_to(self, registry):
+        with pytest.raises(PlatformError, match="no MLflow run is open"):
+            registry.active_run()
+
+
+class TestModel:
+    def test_raw_rows_are_scored_like_by_the_bundle(self, model, bundle, contacts):
+        rows = contacts.sample(100, random_state=1)
+
+        scored = model.predict(rows)
+
+        np.testing.assert_array_equal(scored["probability"], bundle.probability(rows))
+        assert list(scored.index) == list(rows.index)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda rows: rows.drop(columns="job"),
+            lambda rows: rows.assign(job="astronaut"),
+        ],
+        ids=["missing", "never seen"],
+    )
+    def test_a_category_that_is_not_known_counts_as_unknown(self, model, contacts, change):
+        rows = contacts.head(20)
+
+        scored = model.predict(change(rows))
+
+        pd.testing.assert_frame_equal(scored, model.predict(rows.assign(job="unknown")))
+
+    def test_columns_that_no_feature_needs_are_ignored(self, model, contacts):
+        rows = contacts.head(20)
+
+        scored = model.predict(rows.assign(favourite_colour="green", duration=18_000))
+
+        pd.testing.assert_frame_equal(scored, model.predict(rows))
+
+    def test_a_column_that_is_needed_is_named(self, model, contacts):
+        with pytest.raises(MlflowException, match=r"missing inputs \['age'\]"):
+            model.predict(contacts.drop(columns="age"))
+
+    def test_the_published_example_can_be_scored(self, model):
+        example = model.metadata.load_input_example()
+
+        scored = model.predict(example)
+
+        assert len(scored) == 1
+
+    def test_the_bundle_is_kept_as_it_was_trained(self, published, bundle, tmp_path):
+        folder = mlflow.artifacts.download_artifacts(published.bundle_uri, dst_path=str(tmp_path))
+
+        assert Bundle.load(Path(folder)).files() == bundle.files()
+
+
+class TestWithoutServer:
+    @pytest.fixture
+    def unreachable(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelRegistry]:
+        before = mlflow.get_tracking_uri()
+        uri = f"http://127.0.0.1:{free_port()}"
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        mlflow.set_tracking_uri(uri)
+        yield model_registry(uri)
+        mlflow.set_tracking_uri(before)
+
+    @pytest.mark.parametrize(
+        ("action", "call"),
+        [
+            ("list the versions of 'bank'", lambda registry: registry.versions("bank")),
+            ("list the versions of 'bank'", lambda registry: registry.version("bank", "1")),
+            ("set alias", lambda registry: registry.set_alias("bank", "champion", "1")),
+            ("tag version 1", lambda registry: registry.tag("bank", "1", {"data": "uci"})),
+            ("delete version 1", lambda registry: registry.delete("bank", "1")),
+            ("record the run", lambda registry: registry.record(UNKNOWN_RUN, RECORD)),
+        ],
+    )
+    def test_every_call_says_what_failed_where(self, unreachable, action, call):
+        with pytest.raises(
+            PlatformError, match=rf"MLflow at http://127\.0\.0\.1:\d+ could not {action}"
+        ):
+            call(unreachable)
+
+    def test_nothing_can_be_registered(self, unreachable, bundle):
+        with pytest.raises(PlatformError, match="could not register 'bank'"):
+            unreachable.register("bank", bundle, UNKNOWN_RUN, {})

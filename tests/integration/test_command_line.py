@@ -1,0 +1,155 @@
+"""What the command line says where nothing has run yet, and of wrong usage."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def applied(run) -> None:
+    """The stack of `stack_configs/local.yaml`, on which nothing has run."""
+    assert run("stack", "apply").exit_code == 0
+
+
+class TestWrongSettings:
+    def test_a_key_that_does_not_exist_is_named(self, run):
+        outcome = run("--pipeline", "training", "--set", "model.max_depht=4")
+
+        assert outcome.exit_code == 1
+        assert outcome.errors.startswith("error: ")
+        assert "model.max_depht: Extra inputs are not permitted" in outcome.errors
+        assert len(outcome.errors.splitlines()) == 1
+
+    def test_a_file_that_does_not_exist_is_named(self, run):
+        outcome = run("--pipeline", "training", "--config", "absent.yaml")
+
+        assert outcome.exit_code == 1
+        assert outcome.errors == "error: absent.yaml cannot be read: No such file or directory\n"
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ("--pipeline", "training", "--stack", "moon"),
+            ("stack", "apply", "moon"),
+            ("stack", "doctor", "moon"),
+            ("model", "list", "--stack", "moon"),
+        ],
+    )
+    def test_an_unknown_stack_is_answered_with_the_known_ones(self, run, arguments):
+        outcome = run(*arguments)
+
+        assert outcome.exit_code == 1
+        assert outcome.errors.startswith("error: there is no stack 'moon'; there are: ")
+        assert "local" in outcome.errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "name a process with --pipeline, or a command"),
+        (("--pipeline", "dance"), "'dance' is not"),
+        (("--colour", "green"), "No such option"),
+        (("dance",), "No such command 'dance'"),
+        (("runs", "watch"), "Missing argument 'RUN'"),
+        (("runs", "list", "--last", "0"), "0 is not in the range"),
+    ],
+)
+def test_wrong_usage_ends_with_two(run, arguments, message):
+    outcome = run(*arguments)
+
+    assert outcome.exit_code == 2
+    assert message in outcome.errors
+
+
+class TestNothingYet:
+    @pytest.mark.slow
+    def test_no_run_is_listed(self, run):
+        outcome = run("runs", "list")
+
+        assert outcome.exit_code == 0
+        assert outcome.output == "nothing ran yet; run `python run.py --pipeline training`\n"
+
+    def test_a_run_that_is_not_there_cannot_be_watched(self, run):
+        outcome = run("runs", "watch", "absent")
+
+        assert outcome.exit_code == 1
+        assert outcome.errors == (
+            "error: there is no run 'absent'; see `python run.py runs list`\n"
+        )
+
+    @pytest.mark.slow
+    @pytest.mark.usefixtures("applied")
+    def test_no_version_is_listed(self, run):
+        outcome = run("model", "list")
+
+        assert outcome.exit_code == 0
+        assert outcome.output == (
+            "no version of 'bank-marketing' is registered; "
+            "run `python run.py --pipeline training`\n"
+        )
+
+    @pytest.mark.slow
+    @pytest.mark.usefixtures("applied")
+    def test_no_version_can_be_shown(self, run):
+        outcome = run("model", "show", "champion")
+
+        assert outcome.exit_code == 1
+        assert "model 'bank-marketing' has no version 'champion'" in outcome.errors
+
+
+class TestProcess:
+    @pytest.fixture
+    def start(self, tmp_path):
+        """Start `run.py` as a user does whose home is empty."""
+
+        def start(*arguments: str) -> subprocess.CompletedProcess[str]:
+            return subprocess.run(
+                [sys.executable, ROOT / "run.py", *arguments],
+                cwd=tmp_path,
+                env={
+                    **os.environ,
+                    "HOME": str(tmp_path),
+                    "ZENML_CONFIG_PATH": str(tmp_path / "zenml"),
+                },
+                capture_output=True,
+                text=True,
+                timeout=120,
+                check=False,
+            )
+
+        return start
+
+    def test_help_lists_everything_without_waiting_for_heavy_libraries(self, start, monkeypatch):
+        monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
+
+        answer = start("--help")
+
+        imported = {line.rpartition("|")[2].strip() for line in answer.stderr.splitlines()}
+        assert "--pipeline" in answer.stdout
+        assert "List runs, or watch one." in answer.stdout
+        assert "click" in imported
+        assert not imported & {"zenml", "mlflow", "pandas", "xgboost"}
+
+    @pytest.mark.slow
+    def test_a_dry_run_shows_the_plan_and_leaves_nothing_behind(self, start, tmp_path):
+        plan = start("--pipeline", "training", "--dry-run", "--set", "model.max_depth=4")
+
+        assert plan.returncode == 0
+        assert plan.stderr == ""
+        assert "register_model" in plan.stdout
+        assert "model.max_depth = 4" in plan.stdout
+        assert list(tmp_path.rglob("*")) == []
+
+    def test_a_mistake_ends_with_one_line(self, start):
+        outcome = start("--pipeline", "training", "--set", "gate.min_roc_auc=high")
+
+        assert outcome.returncode == 1
+        assert outcome.stdout == ""
+        assert outcome.stderr.startswith("error: ")
+        assert "gate.min_roc_auc: " in outcome.stderr
+        assert len(outcome.stderr.splitlines()) == 1

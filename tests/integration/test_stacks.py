@@ -1,0 +1,211 @@
+"""ZenML's stacks follow `stack_configs/`, and nobody else's are touched."""
+
+import json
+
+import pytest
+from zenml.client import Client
+from zenml.enums import StackComponentType
+
+from bank_marketing.errors import PlatformError
+from stacks import registration
+from stacks.files import ComponentFile, StackFile, load_stack
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("zenml_home")]
+
+TRACKER = StackComponentType.EXPERIMENT_TRACKER
+ORCHESTRATOR = StackComponentType.ORCHESTRATOR
+ARTIFACTS = StackComponentType.ARTIFACT_STORE
+
+
+def stack_file(name: str, **tracker: str) -> StackFile:
+    """Describe a stack whose experiment tracker has the given configuration."""
+    return StackFile(
+        name=name,
+        components={
+            "orchestrator": ComponentFile(flavor="local"),
+            "artifact_store": ComponentFile(flavor="local"),
+            "experiment_tracker": ComponentFile(flavor="mlflow", config=tracker),
+        },
+    )
+
+
+def statements(differences: list[registration.Difference]) -> list[str]:
+    return [f"{each.component}: {each.statement}" for each in differences]
+
+
+@pytest.fixture(scope="module")
+def client(zenml_home) -> Client:
+    return Client()
+
+
+class TestApply:
+    def test_a_new_stack_has_the_components_of_its_file(self):
+        stack = stack_file("new")
+
+        changes = registration.apply(stack)
+
+        registered = registration.find_stack("new")
+        assert statements(changes) == [
+            "orchestrator: not registered; local is wanted",
+            "artifact_store: not registered; local is wanted",
+            "experiment_tracker: not registered; mlflow is wanted",
+            "stack: not registered",
+        ]
+        parts = registered.components
+        assert {str(kind): part.flavor_name for kind, (part,) in parts.items()} == {
+            "orchestrator": "local",
+            "artifact_store": "local",
+            "experiment_tracker": "mlflow",
+        }
+
+    def test_twice_changes_nothing(self):
+        stack = stack_file("twice")
+        registration.apply(stack)
+        before = registration.find_stack("twice")
+
+        changes = registration.apply(stack)
+
+        assert changes == []
+        assert registration.find_stack("twice") == before
+
+    def test_a_changed_value_is_set_back(self, client):
+        stack = stack_file("drifted")
+        registration.apply(stack)
+        client.update_stack_component(
+            "drifted", TRACKER, configuration={"experiment_name": "another"}
+        )
+
+        changes = registration.apply(stack)
+
+        assert statements(changes) == [
+            "experiment_tracker: experiment_name is 'another'; None is wanted"
+        ]
+        assert registration.differences(stack) == []
+
+    def test_a_component_of_another_flavor_is_replaced(self, client):
+        stack = stack_file("flavored")
+        client.create_stack_component("flavored", "local_docker", ORCHESTRATOR, {})
+
+        changes = registration.apply(stack)
+
+        assert "orchestrator: flavor is local_docker; local is wanted" in statements(changes)
+        assert registration.differences(stack) == []
+
+    def test_a_component_that_was_taken_out_comes_back(self, client):
+        stack = stack_file("reduced")
+        registration.apply(stack)
+        client.update_stack("reduced", component_updates={TRACKER: []})
+
+        changes = registration.apply(stack)
+
+        assert statements(changes) == ["experiment_tracker: not part of the stack"]
+        assert registration.differences(stack) == []
+
+    def test_what_carries_another_name_stays_as_it_is(self, client):
+        client.create_stack_component("theirs", "mlflow", TRACKER, {"experiment_name": "theirs"})
+        default = client.get_stack("default")
+        parts = {kind: default.components[kind][0].id for kind in (ORCHESTRATOR, ARTIFACTS)}
+        tracker = client.get_stack_component(TRACKER, "theirs")
+        theirs = client.create_stack("theirs", {**parts, TRACKER: tracker.id})
+
+        registration.apply(stack_file("ours", experiment_name="ours"))
+
+        assert client.get_stack_component(TRACKER, "theirs") == tracker
+        assert registration.find_stack("theirs") == theirs
+
+
+class TestUsing:
+    def test_the_stack_is_active_inside_and_the_users_own_outside(self, client):
+        registration.apply(stack_file("used"))
+
+        with registration.using(stack_file("used")):
+            inside = client.active_stack_model.name
+
+        assert inside == "used"
+        assert client.active_stack_model.name == "default"
+
+    def test_a_stack_that_is_not_registered_cannot_be_used(self):
+        with (
+            pytest.raises(PlatformError, match="stack 'absent' is not registered; run"),
+            registration.using(stack_file("absent")),
+        ):
+            pass
+
+    def test_a_run_refuses_a_stack_that_differs_from_its_file(self):
+        registration.apply(stack_file("refused"))
+
+        with pytest.raises(PlatformError, match="experiment_name is None; 'bank' is wanted; run"):
+            registration.require_unchanged(stack_file("refused", experiment_name="bank"))
+
+
+class TestCommands:
+    @pytest.fixture
+    def applied(self, run) -> str:
+        """Return ZenML's name of the stack that `--stack local` means."""
+        assert run("stack", "apply").exit_code == 0
+        return load_stack("local").name
+
+    @pytest.fixture
+    def drifted(self, applied, client) -> str:
+        client.update_stack_component(applied, TRACKER, configuration={"experiment_name": "mine"})
+        return applied
+
+    def test_apply_says_what_it_changed(self, run, drifted):
+        outcome = run("stack", "apply")
+
+        assert outcome.output.splitlines() == [
+            "experiment_tracker: experiment_name is 'mine'; None is wanted -> done",
+            f"stack {drifted!r} is as stack_configs/local.yaml says",
+        ]
+
+    def test_show_prints_the_file_and_that_zenml_has_it(self, run, applied):
+        output = run("stack", "show").output
+
+        assert applied in output
+        assert "model_registry" in output
+        assert output.splitlines()[-1] == "ZenML has it like this"
+
+    @pytest.mark.usefixtures("drifted")
+    def test_show_names_the_difference_and_what_to_do(self, run):
+        lines = run("stack", "show").output.splitlines()
+
+        assert lines[-2:] == [
+            "experiment_tracker: experiment_name is 'mine'; None is wanted",
+            "run `python run.py stack apply local`",
+        ]
+
+    @pytest.mark.usefixtures("applied")
+    def test_doctor_finds_nothing_wrong_with_what_was_applied(self, run):
+        outcome = run("stack", "doctor", "--json")
+
+        checks = json.loads(outcome.output)
+        assert [check["found"] for check in checks if not check["ok"]] == []
+        assert [check["name"] for check in checks] == [
+            "Python",
+            "packages",
+            "stack",
+            "artifact store",
+            "MLflow",
+        ]
+        assert outcome.exit_code == 0
+
+    @pytest.mark.usefixtures("drifted")
+    def test_doctor_tells_people_the_problem_and_the_remedy(self, run):
+        outcome = run("stack", "doctor")
+
+        assert outcome.exit_code == 1
+        assert "problem stack: experiment_tracker: experiment_name is 'mine'" in outcome.output
+        assert "-> python run.py stack apply" in outcome.output
+
+    @pytest.mark.usefixtures("drifted")
+    def test_doctor_tells_programs_the_same(self, run):
+        outcome = run("stack", "doctor", "--json")
+
+        (problem,) = [check for check in json.loads(outcome.output) if check["name"] == "stack"]
+        assert outcome.exit_code == 1
+        assert problem == {
+            "name": "stack",
+            "ok": False,
+            "found": "experiment_tracker: experiment_name is 'mine'; None is wanted",
+            "remedy": "python run.py stack apply",
+        }
