@@ -11,7 +11,9 @@ unexport PYTHONDONTWRITEBYTECODE
 # A virtual environment that happens to be active is not ours.
 unexport VIRTUAL_ENV
 unexport PYTHONPATH
+# Threads that wait by spinning cost three to ten times on shared cores.
 export OMP_WAIT_POLICY := PASSIVE
+export OPENBLAS_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup train test check dashboard bench lock clean
@@ -39,7 +41,7 @@ dashboard: .venv/installed  ## open ZenML's dashboard and MLflow's UI
 	$(BIN)/python run.py dashboard
 
 bench: .venv/installed-dev  ## run every benchmark
-	for name in quality encoding overhead; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	for name in quality encoding backtest tuning nested_quality overhead; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 # Where the locks are written; what is pinned there stays, unless pyproject.toml forbids it.
 LOCKS ?= .
@@ -50,7 +52,8 @@ lock: .venv/bin/uv  ## compile the locks from pyproject.toml
 	$(LOCK) pyproject.toml -o $(LOCKS)/requirements.txt
 	$(LOCK) pyproject.toml --group dev -c $(LOCKS)/requirements.txt -o $(LOCKS)/requirements-dev.txt
 
-clean:  ## remove the environment, downloads and caches; ZenML's store stays
+clean:  ## remove the environment, downloads and caches, stop the dashboards; ZenML's store stays
+	if [ -x $(BIN)/python ] && [ -d .local/dashboard ]; then $(BIN)/python run.py dashboard --stop; fi
 	rm -rf .venv .local .mypy_cache .pytest_cache .ruff_cache .coverage htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

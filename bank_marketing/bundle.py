@@ -6,8 +6,9 @@ loaded, and Amazon SageMaker's XGBoost container reads the first one as it is.
 
 import json
 from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import xgboost
@@ -28,12 +29,71 @@ FILES = (BOOSTER_FILE, ENCODER_FILE, MANIFEST_FILE)
 
 
 @dataclass(frozen=True)
+class Platt:
+    """Calibration that stretches and shifts the log-odds: p = logistic(slope m + intercept).
+
+    Raises:
+        ModelError: The slope is below 0, which would turn the order of the customers round.
+
+    Source:
+        J. Platt, "Probabilistic outputs for support vector machines", Advances in Large Margin
+        Classifiers, 1999.
+    """
+
+    slope: float
+    intercept: float
+    method: Literal["platt"] = field(default="platt", init=False)
+
+    def __post_init__(self) -> None:
+        if not self.slope >= 0:
+            raise ModelError(
+                f"the slope of a Platt calibration must be at least 0, not {self.slope}"
+            )
+
+    def probability(self, margins: NDArray[np.float64]) -> NDArray[np.float64]:
+        # exp(-logaddexp(0, -x)) is the logistic function, without overflow at either end.
+        return np.exp(-np.logaddexp(0, -(self.slope * margins + self.intercept)))
+
+
+@dataclass(frozen=True)
+class Isotonic:
+    """Calibration by a line through knots, flat beyond the first and the last.
+
+    Raises:
+        ModelError: The knots do not rise from left to right, or leave the range from 0 to 1.
+
+    Source:
+        B. Zadrozny, C. Elkan, "Transforming classifier scores into accurate multiclass probability
+        estimates", KDD 2002.
+    """
+
+    margins: tuple[float, ...]
+    probabilities: tuple[float, ...]
+    method: Literal["isotonic"] = field(default="isotonic", init=False)
+
+    def __post_init__(self) -> None:
+        rising = all(a < b for a, b in pairwise(self.margins)) and all(
+            a <= b for a, b in pairwise((0, *self.probabilities, 1))
+        )
+        if not rising or not 0 < len(self.margins) == len(self.probabilities):
+            raise ModelError(
+                "the knots of an isotonic calibration must be pairs of rising margins and rising "
+                f"probabilities, got {len(self.margins)} margins and {len(self.probabilities)} "
+                "probabilities"
+            )
+
+    def probability(self, margins: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.interp(margins, self.margins, self.probabilities)
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What is known about a model; equal for equal data, settings and versions."""
 
     hyperparameters: dict[str, float]
     trees: int
     threshold: float = 0.5
+    calibration: Platt | Isotonic | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     data_fingerprint: str = ""
     xgboost_version: str = xgboost.__version__
@@ -51,11 +111,26 @@ class Bundle:
     def probability(self, table: Table) -> NDArray[np.float64]:
         """Return the probability of the positive class for each raw row, shape (rows,).
 
+        It is calibrated if the manifest holds a calibration, else what the booster says.
+
         Raises:
             ModelError: A required column is missing or holds text where numbers belong.
         """
+        calibration = self.manifest.calibration
+        if calibration is not None:
+            return calibration.probability(self.margin(table))
         features = self.encoder.encode(table)
         return np.asarray(self.booster.inplace_predict(features), dtype=np.float64)
+
+    def margin(self, table: Table) -> NDArray[np.float64]:
+        """Return the log-odds of each raw row before calibration, shape (rows,).
+
+        Raises:
+            ModelError: As `probability`.
+        """
+        features = self.encoder.encode(table)
+        margins = self.booster.inplace_predict(features, predict_type="margin")
+        return np.asarray(margins, dtype=np.float64)
 
     def with_evidence(self, **evidence: Any) -> Self:
         """Return the same model with more said about it in its manifest."""
@@ -83,6 +158,7 @@ class Bundle:
         encoder = Encoder.from_json(files[ENCODER_FILE].decode())
         try:
             manifest = Manifest(**json.loads(files[MANIFEST_FILE]))
+            calibration = _calibration(manifest.calibration)
             booster = xgboost.Booster(model_file=bytearray(files[BOOSTER_FILE]))
         except (TypeError, ValueError) as error:  # XGBoostError is a ValueError
             raise ModelError(f"the model bundle cannot be read: {error}") from error
@@ -90,7 +166,7 @@ class Bundle:
             raise ModelError(
                 f"the model bundle has format {manifest.format}; this version reads up to {FORMAT}"
             )
-        return cls(encoder, booster, manifest)
+        return cls(encoder, booster, replace(manifest, calibration=calibration))
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -107,3 +183,16 @@ class Bundle:
         return cls.from_files(
             {name: (folder / name).read_bytes() for name in FILES if (folder / name).is_file()}
         )
+
+
+def _calibration(values: Any) -> Platt | Isotonic | None:
+    """Read what `asdict` made of a calibration."""
+    match values:
+        case None:
+            return None
+        case {"method": "platt", "slope": slope, "intercept": intercept}:
+            return Platt(slope, intercept)
+        case {"method": "isotonic", "margins": margins, "probabilities": probabilities}:
+            return Isotonic(tuple(margins), tuple(probabilities))
+        case _:
+            raise ModelError(f"the model bundle holds a calibration that is unknown: {values!r}")

@@ -6,19 +6,48 @@ The values live in `configs/*.yaml`; every one is required, and an unknown key i
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
+from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from bank_marketing.errors import SettingsError
 from bank_marketing.schema import LEAKING_COLUMNS
 
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+def _no_boolean(value: Any) -> Any:
+    """Refuse what pydantic takes for 0 or 1, and YAML writes as `true`, `on` or `yes` as well."""
+    if isinstance(value, bool):
+        raise ValueError(f"Input should be a number, got {str(value).lower()}")
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_no_boolean)]
+Real = Annotated[float, BeforeValidator(_no_boolean), Field(allow_inf_nan=False)]
+Fraction = Annotated[Real, Field(gt=0, lt=1)]
+Share = Annotated[Real, Field(ge=0, le=1)]
+Positive = Annotated[Real, Field(gt=0)]
+NonNegative = Annotated[Real, Field(ge=0)]
+Count = Annotated[Whole, Field(ge=1)]
+Seed = Annotated[Whole, Field(ge=0, lt=2**31)]
+TunedName = Literal[
+    "learning_rate",
+    "max_depth",
+    "min_child_weight",
+    "gamma",
+    "subsample",
+    "colsample_bytree",
+    "reg_alpha",
+    "reg_lambda",
+]
 
 
 class Settings(BaseModel):
@@ -30,7 +59,7 @@ class Settings(BaseModel):
 class SyntheticSettings(Settings):
     """Size and seed of the table that stands in for the real one."""
 
-    rows: Annotated[int, Field(ge=100, le=50_000_000)]
+    rows: Annotated[Whole, Field(ge=100, le=50_000_000)]
     seed: Seed
 
 
@@ -82,18 +111,126 @@ class FeatureSettings(Settings):
 class ModelSettings(Settings):
     """Hyperparameters of the gradient-boosted trees, under XGBoost's scikit-learn names."""
 
-    n_estimators: Annotated[int, Field(ge=1, le=10_000)]
+    n_estimators: Annotated[Whole, Field(ge=1, le=10_000)]
     early_stopping_rounds: Count
-    learning_rate: Annotated[float, Field(gt=0, le=1)]
-    max_depth: Annotated[int, Field(ge=1, le=20)]
+    learning_rate: Annotated[Real, Field(gt=0, le=1)]
+    max_depth: Annotated[Whole, Field(ge=1, le=20)]
     min_child_weight: NonNegative
     gamma: NonNegative
-    subsample: Annotated[float, Field(gt=0, le=1)]
-    colsample_bytree: Annotated[float, Field(gt=0, le=1)]
+    subsample: Annotated[Real, Field(gt=0, le=1)]
+    colsample_bytree: Annotated[Real, Field(gt=0, le=1)]
     reg_alpha: NonNegative
     reg_lambda: NonNegative
     seed: Seed
     n_jobs: Count
+
+
+class Range(Settings):
+    """Where the search may look for one hyperparameter, both ends included.
+
+    Declared once, for Optuna and for a SageMaker tuning job alike; `scale` says whether steps or
+    factors matter.
+    """
+
+    name: TunedName
+    type: Literal["float", "int"]
+    low: NonNegative
+    high: NonNegative
+    scale: Literal["linear", "log"]
+
+    @model_validator(mode="after")
+    def _be_a_range(self) -> Self:
+        if not self.low < self.high:
+            raise ValueError(f"low must be below high, got {self.low:g} and {self.high:g}")
+        if self.scale == "log" and self.low <= 0:
+            raise ValueError(f"a log scale starts above 0, got {self.low:g}")
+        return self
+
+
+class TuningSettings(Settings):
+    """How hyperparameters are searched: on the training set only, by cross-validation.
+
+    `trials: 0` takes the `model` section as it is. `workers` are processes of one thread; the
+    search is deterministic with one. `storage` is a database URL that many machines can share, or
+    null for a file of this machine.
+    """
+
+    trials: Annotated[Whole, Field(ge=0, le=100_000)]
+    timeout_s: Positive
+    folds: Annotated[Whole, Field(ge=2, le=20)]
+    metric: Literal["log_loss", "roc_auc"]
+    workers: Count
+    seed: Seed
+    storage: str | None
+    search_space: Annotated[tuple[Range, ...], Field(min_length=1)]
+    starting_points: tuple[dict[TunedName, NonNegative], ...]
+
+    @field_validator("storage")
+    @classmethod
+    def _hold_no_secret(cls, storage: str | None) -> str | None:
+        if storage is not None and urlsplit(storage).password:
+            raise ValueError(
+                "a database URL here must hold no password, because settings are recorded; "
+                "give it to the driver (PGPASSFILE, PGPASSWORD)"
+            )
+        return storage
+
+    @model_validator(mode="after")
+    def _start_within_the_space(self) -> Self:
+        ranges = {each.name: each for each in self.search_space}
+        if len(ranges) < len(self.search_space):
+            raise ValueError("search_space names a hyperparameter twice")
+        for point in self.starting_points:
+            for name, value in point.items():
+                if name not in ranges or not ranges[name].low <= value <= ranges[name].high:
+                    raise ValueError(f"starting point {name}={value:g} is outside search_space")
+        return self
+
+
+class CalibrationSettings(Settings):
+    """How scores become probabilities; `auto` takes what the validation set likes best."""
+
+    method: Literal["auto", "none", "isotonic", "platt"]
+
+
+class BacktestSettings(Settings):
+    """How the past is replayed: train on what was known, score what came next.
+
+    `window_rows` is the size of the sliding window; `retrain_rows: null` retrains every month.
+    `label_delay_months` is how long the answers of a month stay unknown.
+    """
+
+    strategy: Literal["sliding", "expanding"]
+    window_rows: Count
+    min_train_rows: Count
+    retrain_rows: Count | None
+    label_delay_months: Annotated[Whole, Field(ge=0, le=24)]
+
+
+class SliceSettings(Settings):
+    """Groups of customers that are judged apart; `age` is cut into bands at `age_bands`.
+
+    `sensitive` columns are those for which fairness figures are reported.
+    """
+
+    columns: tuple[str, ...]
+    sensitive: tuple[str, ...]
+    age_bands: Annotated[tuple[Whole, ...], Field(min_length=1)]
+    min_rows: Count
+    min_positives: Count
+
+    @model_validator(mode="after")
+    def _bands_ascend(self) -> Self:
+        if list(self.age_bands) != sorted(set(self.age_bands)):
+            raise ValueError(f"age_bands must ascend, got {list(self.age_bands)}")
+        return self
+
+
+class ExplanationSettings(Settings):
+    """How many customers the explanation of the model is about."""
+
+    max_rows: Count
+    seed: Seed
 
 
 class ThresholdSettings(Settings):
@@ -106,18 +243,29 @@ class ThresholdSettings(Settings):
 class EvaluationSettings(Settings):
     """How the uncertainty of every metric is measured."""
 
-    resamples: Annotated[int, Field(ge=100, le=100_000)]
-    confidence: Annotated[float, Field(ge=0.5, lt=1)]
-    calibration_bins: Annotated[int, Field(ge=2, le=100)]
+    resamples: Annotated[Whole, Field(ge=100, le=100_000)]
+    confidence: Annotated[Real, Field(ge=0.5, lt=1)]
+    calibration_bins: Annotated[Whole, Field(ge=2, le=100)]
     seed: Seed
 
 
 class GateSettings(Settings):
-    """Floors and ceilings that a model must meet on the test set to be registered."""
+    """What a model must meet to be registered.
+
+    Floors and ceilings hold on the test set, `min_backtest_roc_auc` through time. Against the
+    champion, on the same test rows: worse by more than `max_roc_auc_loss` must be ruled out with
+    `confidence`, and no slice may lose more than `max_slice_roc_auc_loss` beyond chance. A model
+    of synthetic data is for this machine alone, unless `allow_synthetic_data` says otherwise.
+    """
 
     min_roc_auc: Fraction
     max_brier: Fraction
     min_test_rows: Count
+    min_backtest_roc_auc: Fraction
+    confidence: Annotated[Real, Field(ge=0.5, lt=1)]
+    max_roc_auc_loss: Share
+    max_slice_roc_auc_loss: Share
+    allow_synthetic_data: bool
 
 
 class RegistrySettings(Settings):
@@ -134,11 +282,19 @@ class TrainingSettings(Settings):
     split: SplitSettings
     features: FeatureSettings
     model: ModelSettings
+    tuning: TuningSettings
+    calibration: CalibrationSettings
     threshold: ThresholdSettings
     evaluation: EvaluationSettings
+    slices: SliceSettings
+    explanation: ExplanationSettings
+    backtest: BacktestSettings
     gate: GateSettings
     registry: RegistrySettings
 
+
+# Bytes that are no text, and dates that are in no calendar, are a ValueError.
+_NOT_YAML = (yaml.YAMLError, ValueError)
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
 
@@ -155,7 +311,7 @@ def load_settings(
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror}") from error
-    except yaml.YAMLError as error:
+    except _NOT_YAML as error:
         raise SettingsError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise SettingsError(f"{path} must hold sections like `model:`, got {values!r}")
@@ -189,5 +345,5 @@ def _apply(override: str, values: dict[str, Any]) -> None:
             raise SettingsError(f"--set {override!r}: there is no section {section!r}")
     try:
         target[sections[-1]] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except _NOT_YAML as error:
         raise SettingsError(f"--set {override!r}: {text!r} is not a YAML value") from error

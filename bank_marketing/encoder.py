@@ -120,7 +120,11 @@ class Encoder:
         for position, column in enumerate(self.numbers):
             features[:, position] = _numbers(table[column], column)
         for position, indicator in enumerate(self.indicators, start=len(self.numbers)):
-            features[:, position] = _is_one_of(indicator, table, rows)
+            if indicator.column in self.numbers:  # as numbers, so that 999.0 is 999
+                numbers = features[:, self.numbers.index(indicator.column)]
+                features[:, position] = np.isin(numbers, indicator.values)
+            elif indicator.column in table:
+                features[:, position] = _is_one_of(table[indicator.column], indicator)
 
         start = len(self.numbers) + len(self.indicators)
         for categorical in self.categoricals:
@@ -140,17 +144,20 @@ def _refuse_leak(column: str) -> None:
 
 
 def _numbers(values: Any, column: str) -> NDArray[np.float32]:
+    cells = np.asarray(values)
+    if cells.dtype.kind not in "biuf":  # NumPy would read a number from its text
+        text = next((cell for cell in cells if isinstance(cell, str | bytes)), None)
+        if text is not None:
+            raise ModelError(f"column {column!r} must hold numbers, found the text {str(text)!r}")
     try:
-        return np.asarray(values, dtype=np.float32)
+        return cells.astype(np.float32)
     except (TypeError, ValueError) as error:
         raise ModelError(f"column {column!r} must hold numbers: {error}") from error
 
 
-def _is_one_of(indicator: Indicator, table: Table, rows: int) -> NDArray[np.float32]:
-    if indicator.column not in table:
-        return np.zeros(rows, dtype=np.float32)
+def _is_one_of(values: Any, indicator: Indicator) -> NDArray[np.int64]:
     wanted = set(indicator.values)
-    return _look_up(table[indicator.column], lambda cell: cell in wanted).astype(np.float32)
+    return _look_up(values, lambda cell: cell in wanted)
 
 
 def _codes(values: Any, categorical: Categorical) -> NDArray[np.int64]:

@@ -20,6 +20,9 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 
 _CURVE_POINTS = 200  # more cannot be told apart in a chart
+_SCORE_BINS = 50
+_DEPTHS = np.arange(1, 51) / 50  # the shares of the rows at which gains and profit are read
+_TENTH, _HALF = 4, 24  # where `_DEPTHS` is 0.1 and 0.5
 _ROWS_AT_ONCE = 2**17  # of resamples that are measured together: 1 MB, what a cache holds
 
 
@@ -64,6 +67,25 @@ class CalibrationBin(Settings):
     rows: int
 
 
+class Depth(Settings):
+    """What calling the best-scored `share` of the customers brings.
+
+    `reached` is the share of all subscribers, `profit` the one per customer in the currency of the
+    costs.
+    """
+
+    share: float
+    reached: Interval
+    profit: Interval
+
+
+class ScoreDistribution(Settings):
+    """Numbers of customers by score, in bins of equal width from 0 to 1."""
+
+    positives: tuple[int, ...]
+    negatives: tuple[int, ...]
+
+
 class Evaluation(Settings):
     """What one scoring of labelled rows tells about a model; `evaluate` defines the metrics."""
 
@@ -80,6 +102,8 @@ class Evaluation(Settings):
     precision_recall: Curve
     gains: Curve
     calibration: tuple[CalibrationBin, ...]
+    depths: tuple[Depth, ...]
+    scores: ScoreDistribution
 
 
 class _Ranking(NamedTuple):
@@ -99,6 +123,14 @@ class _Confusion(NamedTuple):
     fp: FloatArray
     fn: FloatArray
     tp: FloatArray
+
+
+class _Measures(NamedTuple):
+    """What s samples amount to."""
+
+    metrics: dict[str, FloatArray]  # of those that read the scores alone, each of shape (s,)
+    confusion: _Confusion
+    hits: FloatArray  # positives among the rows down to each of `_DEPTHS`, shape (s, d)
 
 
 def evaluate(
@@ -147,9 +179,10 @@ def evaluate(
     """
     _check(labels, probabilities, threshold)
     ranking = _rank(labels, probabilities, threshold, settings.calibration_bins)
-    sample = _tabulate(ranking.cells[np.newaxis], ranking.scores.size)
-    metrics, confusion = _measure_all(chain([sample], _resamples(ranking, settings)), ranking)
-    metrics |= _threshold_metrics(confusion, costs)
+    sample = _sample(ranking)
+    measures = _measure_all(ranking, settings)
+    confusion = measures.confusion
+    metrics = measures.metrics | _threshold_metrics(confusion, costs)
     tp, fp = _cumulate(sample[0])
     positives, negatives = tp[-1], fp[-1]
     return Evaluation(
@@ -159,14 +192,53 @@ def evaluate(
         costs=costs,
         confidence=settings.confidence,
         resamples=settings.resamples,
-        metrics={name: _interval(m, settings.confidence) for name, m in metrics.items()},
+        metrics={name: percentile_interval(m, settings.confidence) for name, m in metrics.items()},
         confusion=_confusion_matrix(confusion, settings.confidence),
         report=_report(confusion, settings.confidence),
         roc=_curve(fp / negatives, tp / positives),
         precision_recall=_curve(tp[1:] / positives, tp[1:] / (tp + fp)[1:]),
         gains=_curve((tp + fp) / labels.size, tp / positives),
         calibration=_calibration(sample[0], ranking, settings.confidence),
+        depths=_depths(measures, labels.size, costs, settings.confidence),
+        scores=_score_distribution(sample[0], ranking),
     )
+
+
+def resampled_metrics(
+    labels: NDArray[np.integer[Any]],
+    probabilities: NDArray[np.floating[Any]],
+    *,
+    threshold: float,
+    settings: EvaluationSettings,
+    costs: ThresholdSettings,
+) -> dict[str, FloatArray]:
+    """Return each metric of `evaluate` in the sample and, after that, in its resamples.
+
+    Labels and seed alone decide which rows the resamples hold: the values of several models on the
+    same rows are paired, so that percentiles of their differences bound the difference.
+
+    Raises:
+        DataError: As `evaluate`.
+    """
+    _check(labels, probabilities, threshold)
+    ranking = _rank(labels, probabilities, threshold, settings.calibration_bins)
+    measures = _measure_all(ranking, settings)
+    return measures.metrics | _threshold_metrics(measures.confusion, costs)
+
+
+def resampled_score_metrics(
+    labels: NDArray[np.integer[Any]],
+    probabilities: NDArray[np.floating[Any]],
+    settings: EvaluationSettings,
+) -> dict[str, FloatArray]:
+    """Return those of `resampled_metrics` that read the scores alone, whatever the threshold.
+
+    Raises:
+        DataError: As `evaluate`.
+    """
+    _check(labels, probabilities, threshold=1)
+    ranking = _rank(labels, probabilities, 1, settings.calibration_bins)
+    return _measure_all(ranking, settings).metrics
 
 
 def _check(
@@ -221,6 +293,11 @@ def _losses(p: FloatArray) -> FloatArray:
     return np.stack([-np.log(p.clip(epsilon, 1 - epsilon)), (1 - p) ** 2], axis=1)
 
 
+def _sample(ranking: _Ranking) -> FloatArray:
+    """Count the rows as they are, shape (1, 2, g)."""
+    return _tabulate(ranking.cells[np.newaxis], ranking.scores.size)
+
+
 def _resamples(ranking: _Ranking, settings: EvaluationSettings) -> Iterator[FloatArray]:
     """Draw the rows anew, with replacement; yield tables of counts, a few samples at a time."""
     rows, scores = ranking.cells.size, ranking.scores.size
@@ -239,23 +316,24 @@ def _tabulate(cells: IntArray, scores: int) -> FloatArray:
     return counts.reshape(samples, 2, scores).astype(np.float64)
 
 
-def _measure_all(
-    tables: Iterator[FloatArray], ranking: _Ranking
-) -> tuple[dict[str, FloatArray], _Confusion]:
-    """Measure every sample that holds both classes, each result of shape (s,)."""
+def _measure_all(ranking: _Ranking, settings: EvaluationSettings) -> _Measures:
+    """Measure the sample and, after that, each of its resamples that holds both classes."""
+    tables = chain([_sample(ranking)], _resamples(ranking, settings))
     measured = [_measure(counts, ranking) for counts in tables]
-    confusion = np.concatenate([counts for _, counts in measured], axis=1)
-    tn, fp, fn, tp = confusion
+    tn, fp, fn, tp = confusion = np.concatenate([part.confusion for part in measured], axis=1)
     complete = (tn + fp > 0) & (fn + tp > 0)
-    metrics = {
-        name: np.concatenate([metrics[name] for metrics, _ in measured])[complete]
-        for name in measured[0][0]
-    }
-    return metrics, _Confusion(*confusion[:, complete])
+    return _Measures(
+        metrics={
+            name: np.concatenate([part.metrics[name] for part in measured])[complete]
+            for name in measured[0].metrics
+        },
+        confusion=_Confusion(*confusion[:, complete]),
+        hits=np.concatenate([part.hits for part in measured])[complete],
+    )
 
 
-def _measure(counts: FloatArray, ranking: _Ranking) -> tuple[dict[str, FloatArray], FloatArray]:
-    """Compute from `counts`, shape (s, 2, g), what needs every score, and the confusion, (4, s)."""
+def _measure(counts: FloatArray, ranking: _Ranking) -> _Measures:
+    """Compute from `counts`, shape (s, 2, g), what needs every score, and the confusion."""
     positives, negatives = counts[:, 0], counts[:, 1]
     tp, fp = _cumulate(positives), _cumulate(negatives)
     all_positives, all_negatives = tp[:, -1], fp[:, -1]
@@ -268,6 +346,7 @@ def _measure(counts: FloatArray, ranking: _Ranking) -> tuple[dict[str, FloatArra
     log_loss, brier = (counts.reshape(len(counts), -1) @ ranking.losses).T / rows
     excess = positives - (positives + negatives) * ranking.scores
     bin_excess = np.add.reduceat(excess, ranking.bins, axis=1)
+    hits = _hits(tp, tp + fp)
     metrics = {
         "roc_auc": roc_auc,
         "pr_auc": _ratio(np.vecdot(positives, precisions), all_positives),
@@ -277,20 +356,20 @@ def _measure(counts: FloatArray, ranking: _Ranking) -> tuple[dict[str, FloatArra
         # Rows are positives and negatives, so this area is the one under the ROC curve and the
         # triangle that the positives themselves span.
         "alift": (roc_auc * all_negatives + all_positives / 2) / rows,
-        **_top_shares(tp, tp + fp),
+        "top_half": _ratio(hits[:, _HALF], all_positives),
+        "top_tenth": _ratio(hits[:, _TENTH], all_positives),
     }
-    hits, false_alarms = tp[:, ranking.called], fp[:, ranking.called]
-    return metrics, np.stack(
-        [all_negatives - false_alarms, false_alarms, all_positives - hits, hits]
+    found, false_alarms = tp[:, ranking.called], fp[:, ranking.called]
+    confusion = _Confusion(
+        tn=all_negatives - false_alarms, fp=false_alarms, fn=all_positives - found, tp=found
     )
+    return _Measures(metrics, confusion, hits)
 
 
-def _top_shares(tp: FloatArray, called: FloatArray) -> dict[str, FloatArray]:
-    """Read the gains curve at a half and at a tenth of the rows, between scores linearly."""
-    depths = np.array([0.5, 0.1]) * called[0, -1]
-    reached = [np.interp(depths, c, t) for c, t in zip(called, tp, strict=True)]
-    top_half, top_tenth = _ratio(np.transpose(reached), tp[:, -1])
-    return {"top_half": top_half, "top_tenth": top_tenth}
+def _hits(tp: FloatArray, called: FloatArray) -> FloatArray:
+    """Count the positives down to each of `_DEPTHS`, between scores linearly."""
+    depths = _DEPTHS * called[0, -1]
+    return np.stack([np.interp(depths, c, t) for c, t in zip(called, tp, strict=True)])
 
 
 def _threshold_metrics(confusion: _Confusion, costs: ThresholdSettings) -> dict[str, FloatArray]:
@@ -314,7 +393,7 @@ def _class_scores(hits: FloatArray, *, predicted: FloatArray, actual: FloatArray
 
 
 def _confusion_matrix(confusion: _Confusion, confidence: float) -> ConfusionMatrix:
-    tn, fp, fn, tp = (_interval(counts, confidence) for counts in confusion)
+    tn, fp, fn, tp = (percentile_interval(counts, confidence) for counts in confusion)
     return ConfusionMatrix(
         true_negatives=tn, false_positives=fp, false_negatives=fn, true_positives=tp
     )
@@ -334,7 +413,7 @@ def _report(confusion: _Confusion, confidence: float) -> dict[str, ClassScores]:
     }
     report = {}
     for name, (scores, support) in lines.items():
-        precision, recall, f1 = (_interval(values, confidence) for values in scores)
+        precision, recall, f1 = (percentile_interval(values, confidence) for values in scores)
         report[name] = ClassScores(
             precision=precision, recall=recall, f1=f1, support=int(support[0])
         )
@@ -348,12 +427,37 @@ def _calibration(
     rows = np.add.reduceat(counts.sum(axis=0), ranking.bins)
     predicted = np.add.reduceat(counts.sum(axis=0) * ranking.scores, ranking.bins) / rows
     return tuple(
-        CalibrationBin(predicted=p, observed=_wilson(k, n, confidence), rows=int(n))
+        CalibrationBin(predicted=p, observed=wilson_interval(k, n, confidence), rows=int(n))
         for p, k, n in zip(predicted, positives, rows, strict=True)
     )
 
 
-def _wilson(hits: float, rows: float, confidence: float) -> Interval:
+def _depths(
+    measures: _Measures, rows: int, costs: ThresholdSettings, confidence: float
+) -> tuple[Depth, ...]:
+    reached = measures.hits / measures.hits[:, -1:]
+    profit = costs.value_per_deposit * measures.hits / rows - costs.cost_per_call * _DEPTHS
+    return tuple(
+        Depth(
+            share=share,
+            reached=percentile_interval(reached[:, position], confidence),
+            profit=percentile_interval(profit[:, position], confidence),
+        )
+        for position, share in enumerate(_DEPTHS)
+    )
+
+
+def _score_distribution(counts: FloatArray, ranking: _Ranking) -> ScoreDistribution:
+    positives, negatives = (
+        np.histogram(ranking.scores, _SCORE_BINS, range=(0, 1), weights=weights)[0].astype(int)
+        for weights in counts
+    )
+    return ScoreDistribution(
+        positives=tuple(positives.tolist()), negatives=tuple(negatives.tolist())
+    )
+
+
+def wilson_interval(hits: float, rows: float, confidence: float) -> Interval:
     """Bound a proportion by the score test.
 
     Source:
@@ -367,7 +471,7 @@ def _wilson(hits: float, rows: float, confidence: float) -> Interval:
     return _enclose(share, centre - radius, centre + radius)
 
 
-def _interval(values: FloatArray, confidence: float) -> Interval:
+def percentile_interval(values: FloatArray, confidence: float) -> Interval:
     """Bound the first of `values`, the sample's, by percentiles of the others, the resamples'."""
     low, high = np.quantile(values[1:], [(1 - confidence) / 2, (1 + confidence) / 2])
     return _enclose(values[0], low, high)

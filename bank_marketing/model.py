@@ -52,7 +52,7 @@ class TermDepositClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         )
 
         booster = xgboost.train(
-            _parameters(settings),
+            booster_parameters(settings),
             train,
             num_boost_round=settings.n_estimators,
             evals=watched,
@@ -108,7 +108,8 @@ def _matrix(
     )
 
 
-def _parameters(settings: ModelSettings) -> dict[str, Any]:
+def booster_parameters(settings: ModelSettings) -> dict[str, Any]:
+    """Return the hyperparameters under the names of XGBoost's own interface."""
     return {
         "objective": "binary:logistic",
         "eval_metric": "logloss",

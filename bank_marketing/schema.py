@@ -8,6 +8,12 @@ Source:
 from dataclasses import dataclass
 from typing import Literal
 
+CITATION = (
+    'S. Moro, P. Cortez, P. Rita, "A data-driven approach to predict the success of bank '
+    'telemarketing", Decision Support Systems 62, 2014'
+)
+LICENCE = "CC BY 4.0"
+
 Severity = Literal["critical", "warning"]
 
 UNKNOWN = "unknown"
@@ -76,6 +82,7 @@ TARGET = "y"
 POSITIVE = "yes"
 NEGATIVE = "no"
 
+CALENDAR_COLUMN = "month"  # rows are in the order of time, its categories in that of the year
 NEVER_CONTACTED = 999  # the value of `pdays` for customers without an earlier campaign
 
 ECONOMIC_INDICATORS = (

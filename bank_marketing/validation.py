@@ -61,8 +61,9 @@ class ValidationReport(ValidationSummary):
 class Validation:
     """A table, taken apart.
 
-    `accepted` has the columns and types of the schema and a new RangeIndex. `rejected` keeps the
-    cells as they came, its index is their position in the table, and `reason` says what is wrong.
+    `accepted` has the columns and types of the schema. `rejected` keeps the cells as they came;
+    `row` is their position in the table, from 0, and `reason` says what is wrong. Both have a new
+    RangeIndex.
     """
 
     report: ValidationReport
@@ -92,7 +93,11 @@ def validate(frame: pd.DataFrame, settings: ValidationSettings) -> Validation:
     ]
 
     reasons = _reasons(of_rows, cells)
-    rejected = table.loc[reasons.index].assign(reason=reasons)
+    rejected = (
+        table.loc[reasons.index]
+        .assign(row=reasons.index.astype("int64"), reason=reasons)
+        .reset_index(drop=True)
+    )
     accepted = values.drop(index=reasons.index).astype(_TYPES).reset_index(drop=True)
     of_table = expectations.evaluate(
         accepted.assign(**{TARGET: accepted[TARGET].eq(POSITIVE).astype("int64")}),
@@ -110,14 +115,15 @@ def validate(frame: pd.DataFrame, settings: ValidationSettings) -> Validation:
     return Validation(ValidationReport(**summary, data_docs=page), accepted, rejected)
 
 
-def require_passed(report: ValidationReport) -> None:
-    """Stop the run unless the table passed.
+def require_passed(report: ValidationReport, *, page: str) -> None:
+    """Stop the run unless the table passed; `page` is where its Data Docs can be seen.
 
     Raises:
         DataError: It did not; names every failure.
     """
     if not report.passed:
-        raise DataError(f"the data did not pass validation: {'; '.join(report.failures)}")
+        failures = "; ".join(report.failures)
+        raise DataError(f"the data did not pass validation: {failures}; see {page}")
 
 
 def _cells(table: pd.DataFrame) -> pd.DataFrame:
@@ -179,7 +185,7 @@ def _summarize(
 ) -> ValidationSummary:
     """Decide whether the run may go on; of all that stops it, report what causes the rest."""
     failures = (
-        _reasons_to_stop(columns)
+        _wrong_columns(columns)
         or _too_many_rejected(
             rows, rejected_rows, rejected_rows + accepted_rows, max_rejected_share
         )
@@ -198,6 +204,13 @@ def _summarize(
         ),
         checks=(*columns, *rows, *table),
     )
+
+
+def _wrong_columns(checks: Sequence[Check]) -> tuple[str, ...]:
+    """Name missing columns and, because one may be renamed, also those that are not ours."""
+    if not _reasons_to_stop(checks):
+        return ()
+    return tuple(check.reason for check in checks if not check.passed)
 
 
 def _reasons_to_stop(checks: Sequence[Check]) -> tuple[str, ...]:

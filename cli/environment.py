@@ -9,11 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-LOCAL_STATE = ROOT / ".local"  # downloads, logs and records of servers; safe to delete
+# Downloads, logs and records of servers; without its record a server cannot be stopped.
+LOCAL_STATE = ROOT / ".local"
 DASHBOARD_STATE = LOCAL_STATE / "dashboard"
 
 _VARIABLES = {
     "OMP_WAIT_POLICY": "PASSIVE",  # spinning threads cost three to ten times on shared cores
+    "OPENBLAS_NUM_THREADS": "1",  # the same, for regressions on small matrices
     "ZENML_ANALYTICS_OPT_IN": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",

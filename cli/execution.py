@@ -14,6 +14,7 @@ from typing import Any
 import click
 from zenml.client import Client
 from zenml.constants import ENV_ZENML_LOGGING_VERBOSITY
+from zenml.exceptions import RunInterruptedException, RunStoppedException
 from zenml.logger import ZenMLConsoleHandler
 from zenml.models import PipelineRunResponse
 from zenml.pipelines.pipeline_definition import Pipeline
@@ -24,10 +25,11 @@ from cli.environment import ROOT
 from registry.lineage import GIT_COMMIT
 from stacks import registration
 from stacks.files import StackFile
+from stacks.store import locked
 
 
 class RunFailedError(ProjectError):
-    """A step raised; the message names it and repeats what it said."""
+    """A step raised or was stopped; the message names it and repeats what it said."""
 
 
 class _StepProgress(logging.Filter):
@@ -43,28 +45,27 @@ class _StepProgress(logging.Filter):
 def execute(
     pipeline: Pipeline,
     *parameters: Any,
-    stack: StackFile,
     use_cache: bool,
     experiment: str,
     tags: Mapping[str, str],
+    facts: Mapping[str, str],
 ) -> PipelineRunResponse:
-    """Run `pipeline` on `stack`, registering the stack if it is new, and return the finished run.
+    """Run `pipeline` on the active stack and return the finished run.
+
+    `tags` are for searching; `facts` are what steps record as the lineage of their results.
 
     Raises:
-        RunFailedError: A step failed, for a reason that it named.
-        PlatformError: ZenML knows the stack by another configuration.
+        RunFailedError: A step failed, or was stopped.
     """
-    _show_only_progress()
-    _ensure_registered(stack)
     name = f"{pipeline.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
     configured = pipeline.with_options(
         run_name=name,
         enable_cache=use_cache,
         settings={"experiment_tracker": {"experiment_name": experiment}},
         tags=[f"{key}={value}" for key, value in tags.items()],
-        extra={GIT_COMMIT: _git_commit()},
+        extra={GIT_COMMIT: _git_commit(), **facts},
     )
-    with registration.using(stack), _packages_looked_up_once():
+    with _packages_looked_up_once():
         try:
             configured(*parameters)
         except RuntimeError as error:  # all that ZenML's local orchestrator tells of a failed step
@@ -73,6 +74,20 @@ def execute(
                 raise
             raise RunFailedError(reason) from error
         return Client().get_pipeline_run(name, allow_name_prefix_match=False)
+
+
+@contextmanager
+def ready(stack: StackFile) -> Iterator[None]:
+    """Make `stack` the active one inside the block, registering it if it is new.
+
+    Raises:
+        PlatformError: ZenML cannot be used, or knows the stack by another configuration.
+    """
+    _show_only_progress()
+    with locked():
+        _ensure_registered(stack)
+    with registration.using(stack):
+        yield
 
 
 def _show_only_progress() -> None:
@@ -101,20 +116,34 @@ def _packages_looked_up_once() -> Iterator[None]:
 
 
 def _git_commit() -> str:
-    """Return the commit of this checkout, marked if files differ from it."""
+    """Return the commit of this checkout, marked if files differ from it; else "unknown"."""
     command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
+    try:
+        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
+    except FileNotFoundError:  # no git on this machine
+        return "unknown"
     return result.stdout.strip() or "unknown"
 
 
 def _reason(run_name: str) -> str | None:
-    """Say which step of a run raised what; a traceback only where the error is a bug."""
+    """Say which step of a run raised what; a traceback only where the error is a bug.
+
+    A run that could not begin has no reason, and a step that was stopped may have raised nothing.
+    """
     runs = Client().list_pipeline_runs(name=run_name, hydrate=True).items
-    for name, step in runs[0].steps.items() if runs else ():
+    if not runs:
+        return None
+    for name, step in runs[0].steps.items():
         told = step.exception_info
         if told is None:
             continue
-        if told.source and issubclass(source_utils.load(told.source), ProjectError):
+        kind = source_utils.load(told.source) if told.source else Exception
+        if issubclass(kind, (RunInterruptedException, RunStoppedException)):
+            continue
+        if issubclass(kind, ProjectError):
             return f"step {name}: {told.message}"
         return f"step {name} failed unexpectedly:\n{told.traceback}"
-    return None
+    stopped = [name for name, step in runs[0].steps.items() if not step.status.is_successful]
+    if not stopped:
+        return None
+    return f"step {', '.join(stopped)} was stopped; see `python run.py runs list`"

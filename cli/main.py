@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from bank_marketing.errors import ProjectError
 from cli.environment import prepare
@@ -12,7 +13,7 @@ from cli.environment import prepare
 PIPELINES = ("training",)
 COMMANDS = {
     "dashboard": "Open ZenML's dashboard and MLflow's UI in the background.",
-    "model": "List and show registered models.",
+    "model": "List, show, compare, approve and promote registered models.",
     "runs": "List runs, or watch one.",
     "stack": "Create, show or check a stack.",
 }
@@ -62,17 +63,36 @@ class LazyGroup(click.Group):
 )
 @click.option("--no-cache", is_flag=True, help="Compute every step anew.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and touch nothing.")
-@click.option("--summary", type=click.Path(path_type=Path), help="Write the result as JSON here.")
+@click.option(
+    "--summary",
+    type=click.Path(path_type=Path, dir_okay=False, writable=True),
+    help="Write the result as JSON here.",
+)
 @click.pass_context
 def cli(ctx: click.Context, /, pipeline: str | None, **options: Any) -> None:
     """Train, judge and register a model of who will subscribe a term deposit."""
     if ctx.invoked_subcommand is not None:
+        _refuse_options_before_a_command(ctx, ctx.invoked_subcommand)
         return
     if pipeline is None:
         raise click.UsageError("name a process with --pipeline, or a command", ctx)
     from cli.training import run_training  # importing zenml takes seconds; keep --help instant
 
     run_training(**options)
+
+
+def _refuse_options_before_a_command(ctx: click.Context, command: str) -> None:
+    given = [
+        option.opts[0]
+        for option in ctx.command.params
+        if option.name and ctx.get_parameter_source(option.name) is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise click.UsageError(
+            f"{', '.join(given)} before {command!r} would mean nothing; "
+            f"see `python run.py {command} --help`",
+            ctx,
+        )
 
 
 def main() -> int:

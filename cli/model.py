@@ -1,67 +1,153 @@
-"""`run.py model list|show`: what is registered."""
+"""`run.py model …`: what is registered, where it came from, and who is the champion."""
+
+import getpass
+import os
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
-from rich.table import Column, Table
 
 from bank_marketing.config import TrainingSettings, load_settings
+from cli import model_tables
 from cli.environment import heavy_imports
 from cli.terminal import console
 from cli.training import CONFIG
-from platforms.base import ModelRegistry
+from platforms.base import CHAMPION, ModelRegistry
+from registry.history import Reason, history
 from stacks.files import load_stack
 
+if TYPE_CHECKING:
+    from registry.promotion import Promotion
+
+
 STACK = click.option("--stack", default="local", show_default=True, help="Whose registry.")
+DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what would be done, and touch nothing.")
+BECAUSE = click.option("--because", required=True, metavar="TEXT", help="Why; is recorded.")
 
 
 @click.group("model")
 def command() -> None:
-    """List and show registered models."""
+    """List, show, compare, approve and promote registered models."""
 
 
 @command.command("list")
 @STACK
 def list_versions(stack: str) -> None:
     """List every version, newest first."""
-    name = _model_name()
-    versions = _registry(stack).versions(name)
+    registry, name = _registry(stack), _model_name()
+    versions = registry.versions(name)
     if not versions:
         click.echo(f"no version of {name!r} is registered; run `python run.py --pipeline training`")
         return
-    table = Table("version", "aliases", "created (UTC)", "data", "run", title=name)
-    for version in versions:
-        table.add_row(
-            version.version,
-            ", ".join(version.aliases),
-            version.created,
-            version.tags["data_source"],
-            version.tags["zenml_run_name"],
-        )
-    console.print(table)
+    rows = [(version, registry.run_facts(version.run_id)) for version in versions]
+    console.print(model_tables.overview(name, rows))
 
 
 @command.command("show")
 @click.argument("version")
 @STACK
 def show_version(version: str, stack: str) -> None:
-    """Show one VERSION, by number or alias."""
-    found = _registry(stack).version(_model_name(), version)
-    value_column = Column(overflow="fold")  # whole URIs, to be copied
-    table = Table(
-        Column(), value_column, show_header=False, title=f"{found.name} version {found.version}"
-    )
-    for name, value in (
-        ("aliases", ", ".join(found.aliases)),
-        ("created", found.created),
-        ("bundle", found.bundle_uri),
-        ("mlflow_run_id", found.run_id),
-        *sorted(found.tags.items()),
-    ):
-        table.add_row(name, value)
-    console.print(table)
+    """Show one VERSION, by number or alias, and what happened to it."""
+    registry = _registry(stack)
+    found = registry.version(_model_name(), version)
+    console.print(model_tables.details(found, registry.run_facts(found.run_id)))
+    if history(found):
+        console.print(model_tables.events(found))
+
+
+@command.command("promote")
+@click.argument("version")
+@BECAUSE
+@DRY_RUN
+@STACK
+def promote_version(version: str, because: str, dry_run: bool, stack: str) -> None:
+    """Make VERSION, a number or an alias, the champion in both registries."""
+    registry = _registry(stack)
+    from registry.promotion import plan_promotion
+
+    promotion = plan_promotion(registry, _model_name(), version, _reason(because))
+    _finish(registry, promotion, dry_run=dry_run)
+
+
+@command.command("rollback")
+@click.argument("version", required=False)
+@BECAUSE
+@DRY_RUN
+@STACK
+def roll_back(version: str | None, because: str, dry_run: bool, stack: str) -> None:
+    """Make a former champion the champion again: VERSION, or else the one before."""
+    registry = _registry(stack)
+    from registry.promotion import plan_rollback
+
+    promotion = plan_rollback(registry, _model_name(), version, _reason(because))
+    _finish(registry, promotion, dry_run=dry_run)
+
+
+@command.command("approve")
+@click.argument("version")
+@BECAUSE
+@STACK
+def approve_version(version: str, because: str, stack: str) -> None:
+    """Record that VERSION may be promoted; a shared registry demands it."""
+    registry = _registry(stack)
+    from registry.promotion import approve
+
+    approval = approve(registry, _model_name(), version, _reason(because))
+    click.echo(f"version {version}: {model_tables.in_words(approval)}")
+
+
+@command.command("lineage")
+@click.argument("version")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@STACK
+def show_lineage(version: str, as_json: bool, stack: str) -> None:
+    """Show what VERSION came from: runs, stack, commit, data, parameters, parents."""
+    registry = _registry(stack)
+    from registry.ancestry import trace
+
+    ancestry = trace(registry, registry.version(_model_name(), version))
+    if as_json:
+        click.echo(ancestry.model_dump_json(indent=2))
+    else:
+        console.print(model_tables.lineage_tree(ancestry), soft_wrap=True)
+
+
+@command.command("compare")
+@click.argument("a")
+@click.argument("b")
+@STACK
+def compare_versions(a: str, b: str, stack: str) -> None:
+    """Show version A beside version B: metrics, and the parameters and data that differ."""
+    registry, name = _registry(stack), _model_name()
+    versions = registry.version(name, a), registry.version(name, b)
+    facts = registry.run_facts(versions[0].run_id), registry.run_facts(versions[1].run_id)
+    console.print(*model_tables.comparison(versions, facts), sep="\n")
+
+
+def _finish(registry: ModelRegistry, promotion: "Promotion", *, dry_run: bool) -> None:
+    """Carry `promotion` out unless this is a rehearsal, and say what that changes."""
+    from registry.promotion import carry_out
+
+    number = promotion.version.version
+    if not promotion.changes:
+        click.echo(f"version {number} is the {CHAMPION} in both registries: nothing to do")
+        return
+    if not dry_run:
+        carry_out(registry, promotion)
+    for change in promotion.changes:
+        click.echo(change)
+    click.echo("nothing was touched" if dry_run else f"version {number} is the {CHAMPION}")
+
+
+def _reason(because: str) -> Reason:
+    if not because.strip():
+        raise click.BadParameter("say why", param_hint="--because")
+    return Reason(who=getpass.getuser(), when=datetime.now(UTC), because=because)
 
 
 def _registry(stack: str) -> ModelRegistry:
     stack_file = load_stack(stack)
+    os.environ.setdefault("ZENML_LOGGING_VERBOSITY", "WARN")  # else it reports every stage it sets
     with heavy_imports():
         from registry.active import active_registry
         from stacks import registration

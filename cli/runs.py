@@ -2,6 +2,7 @@
 
 import time
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import click
 from rich.table import Table
@@ -9,6 +10,9 @@ from rich.table import Table
 from bank_marketing.errors import PlatformError
 from cli.environment import heavy_imports
 from cli.terminal import console
+
+if TYPE_CHECKING:
+    from zenml.models import PipelineRunResponse
 
 POLL_SECONDS = 1.0
 
@@ -24,6 +28,9 @@ def list_runs(last: int) -> None:
     """List the newest runs."""
     with heavy_imports():
         from zenml.client import Client
+
+        from stacks.store import open_store
+    open_store()
     runs = Client().list_pipeline_runs(sort_by="desc:created", size=last, hydrate=True).items
     if not runs:
         click.echo("nothing ran yet; run `python run.py --pipeline training`")
@@ -46,15 +53,11 @@ def list_runs(last: int) -> None:
 def watch_run(run: str) -> None:
     """Follow a RUN, by name or id, until it ends."""
     with heavy_imports():
-        from zenml.client import Client
+        from stacks.store import open_store
+    open_store()
     told: set[tuple[str, str]] = set()
     while True:
-        try:
-            found = Client().get_pipeline_run(run)
-        except KeyError as error:
-            raise PlatformError(
-                f"there is no run {run!r}; see `python run.py runs list`"
-            ) from error
+        found = _find(run)
         for name, step in found.steps.items():
             if (name, step.status) not in told:
                 told.add((name, step.status))
@@ -66,6 +69,24 @@ def watch_run(run: str) -> None:
     for name, step in found.steps.items():
         if step.exception_info:
             click.echo(f"{name}: {step.exception_info.message}")
+
+
+def _find(run: str) -> "PipelineRunResponse":
+    from zenml.client import Client
+    from zenml.enums import LogicalOperators
+    from zenml.exceptions import ZenKeyError
+
+    try:
+        return Client().get_pipeline_run(run)
+    except ZenKeyError as error:
+        prefix = f"startswith:{run}"
+        several = Client().list_pipeline_runs(
+            id=prefix, name=prefix, logical_operator=LogicalOperators.OR
+        )
+        names = ", ".join(each.name for each in several)
+        raise PlatformError(f"{run!r} is ambiguous, it may be {names}") from error
+    except KeyError as error:
+        raise PlatformError(f"there is no run {run!r}; see `python run.py runs list`") from error
 
 
 def _seconds(start: datetime | None, end: datetime | None) -> str:

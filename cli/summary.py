@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 from rich.markup import escape
 from rich.table import Table
+from zenml.client import Client
 from zenml.enums import ExecutionStatus
 from zenml.models import PipelineRunResponse
 
@@ -13,7 +14,7 @@ from bank_marketing.evaluation import Evaluation, Interval
 from bank_marketing.experiment import Registration
 from cli.environment import DASHBOARD_STATE
 from cli.terminal import console
-from registry.active import active_registry
+from registry.active import active_registry, tracking_uri
 from stacks import dashboard
 
 # The metrics that a person sees at the end of a run; the report and the JSON hold all of them.
@@ -67,10 +68,12 @@ class TrainingSummary(Settings):
     run_url: str
     mlflow_run_id: str
     mlflow_run_url: str
+    mlflow_uri: str
     report_uri: str
     stack: str
     data: DataSummary
     metrics: dict[str, dict[str, Interval]]
+    retrain: str
     threshold: float
     decision: DecisionSummary
     model: ModelSummary
@@ -86,8 +89,11 @@ def summarize(run: PipelineRunResponse, stack: str) -> TrainingSummary:
     decision = _output(run, "check_quality_gate", "gate_decision")
     experiment = _output(run, "track_experiment", "experiment")
     registration = _output(run, "register_model", "registration")
-    servers = dashboard.running(state=DASHBOARD_STATE)
-    evaluation_pages = run.steps["evaluate_model"].outputs["evaluation"][0].visualizations or []
+    servers = dashboard.running(
+        state=DASHBOARD_STATE, zenml_store=Client().zen_store.url, mlflow_uri=tracking_uri()
+    )
+    backtest = _output(run, "backtest_model", "backtest")
+    pages = run.steps["write_report"].outputs["report"][0].visualizations or []
 
     return TrainingSummary(
         run_id=str(run.id),
@@ -101,7 +107,8 @@ def summarize(run: PipelineRunResponse, stack: str) -> TrainingSummary:
         )
         if servers
         else "",
-        report_uri=next((page.uri for page in evaluation_pages), ""),
+        mlflow_uri=experiment.tracking_uri,
+        report_uri=next((page.uri for page in pages), ""),
         stack=stack,
         data=DataSummary(
             source=origin.origin,
@@ -112,7 +119,8 @@ def summarize(run: PipelineRunResponse, stack: str) -> TrainingSummary:
             rows=origin.rows,
             rejected_rows=report.rejected_rows,
         ),
-        metrics={"test": evaluation.metrics},
+        metrics={"test": evaluation.metrics, "backtest": backtest.metrics},
+        retrain=backtest.answer,
         threshold=evaluation.threshold,
         decision=DecisionSummary(passed=decision.passed, failures=decision.failures),
         model=_model(registration),
@@ -138,21 +146,23 @@ def show_summary(summary: TrainingSummary) -> None:
         if summary.decision.passed
         else "REJECTED: " + "; ".join(summary.decision.failures),
         "model": _model_line(summary.model),
+        "retrain": summary.retrain,
         "report": f"file://{quote(summary.report_uri)}"
         if summary.report_uri.startswith("/")
         else summary.report_uri,
         "ZenML run": summary.run_url or f"{summary.run_id} (see it: python run.py dashboard)",
         "MLflow run": summary.mlflow_run_url or summary.mlflow_run_id,
+        "MLflow": summary.mlflow_uri,
     }
     for name, text in lines.items():
         console.print(f"[bold]{name:>10}[/bold]  {escape(text)}", soft_wrap=True, highlight=False)
 
 
 def _metrics_table(summary: TrainingSummary) -> Table:
-    table = Table("metric", "value", "from", "to", title="On the test set")
+    table = Table("metric", "test set", "interval", "through time", "interval")
     for name in SHOWN_METRICS:
-        interval = summary.metrics["test"][name]
-        table.add_row(name, *(f"{bound:.4f}" for bound in _bounds(interval)))
+        row = (summary.metrics[where].get(name) for where in ("test", "backtest"))
+        table.add_row(name, *(cell for interval in row for cell in _cells(interval)))
     return table
 
 
@@ -163,8 +173,10 @@ def _steps_table(summary: TrainingSummary) -> Table:
     return table
 
 
-def _bounds(interval: Interval) -> tuple[float, float, float]:
-    return interval.value, interval.low, interval.high
+def _cells(interval: Interval | None) -> tuple[str, str]:
+    if interval is None:
+        return "", ""
+    return f"{interval.value:.4f}", f"{interval.low:.4f} to {interval.high:.4f}"
 
 
 def _model_line(model: ModelSummary) -> str:

@@ -9,6 +9,7 @@ import click
 
 from bank_marketing.config import TrainingSettings, load_settings
 from bank_marketing.dataset import synthetic_source
+from bank_marketing.errors import PlatformError
 from bank_marketing.experiment import flat_settings
 from cli.environment import LOCAL_STATE, ROOT, heavy_imports
 from cli.terminal import download_progress, shout
@@ -29,8 +30,8 @@ def run_training(
     summary: Path | None,
 ) -> None:
     """Run the pipeline, print its summary, and leave with code 3 if the gate said no."""
-    if summary is not None and not summary.absolute().parent.is_dir():
-        raise click.BadParameter(f"there is no folder {summary.absolute().parent}")
+    if summary is not None:
+        _require_writable(summary)
     settings = load_settings(config or CONFIG, TrainingSettings, overrides)
     stack_file = load_stack(stack)
     if dry_run:
@@ -38,11 +39,13 @@ def run_training(
         return
 
     with heavy_imports():
-        from cli.execution import execute
+        from cli.execution import execute, ready
         from cli.summary import show_summary, summarize
+        from pipelines.code_version import code_version
         from pipelines.training import training
         from platforms.data_sources import locate
-        from stacks.registration import using
+        from registry.active import active_registry
+        from registry.lineage import JUDGED_AGAINST, TRAINING_KEY, opponent, training_key
     with download_progress() as progress:
         source = locate(
             data,
@@ -52,22 +55,43 @@ def run_training(
             progress=progress,
             warn=shout,
         )
-    run = execute(
-        training,
-        source,
-        settings,
-        stack=stack_file,
-        use_cache=not no_cache,
-        experiment=settings.registry.model_name,
-        tags={"data_source": source.origin},
-    )
-    with using(stack_file):
+    key = training_key(source, settings, code_version())
+    with ready(stack_file):
+        champion = opponent(active_registry(), settings.registry.model_name, key)
+        run = execute(
+            training,
+            source,
+            champion,
+            settings,
+            use_cache=not no_cache,
+            experiment=settings.registry.model_name,
+            tags={"data_source": source.origin},
+            facts={TRAINING_KEY: key, JUDGED_AGAINST: champion.version if champion else ""},
+        )
         result = summarize(run, stack)
     show_summary(result)
     if summary is not None:
-        summary.write_text(result.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        _write(summary, result.model_dump_json(indent=2) + "\n")
     if not result.decision.passed:
         raise click.exceptions.Exit(REJECTED)
+
+
+def _require_writable(summary: Path) -> None:
+    """Refuse now what would fail when the run is over; click looked at a file that exists."""
+    if os.access(summary, os.F_OK):
+        return
+    folder = summary.absolute().parent
+    if not folder.is_dir():
+        raise click.BadParameter(f"there is no folder {folder}", param_hint="--summary")
+    if not os.access(folder, os.W_OK):
+        raise click.BadParameter(f"nothing can be written to {folder}", param_hint="--summary")
+
+
+def _write(summary: Path, text: str) -> None:
+    try:
+        summary.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise PlatformError(f"--summary {summary} cannot be written: {error.strerror}") from error
 
 
 def _print_plan(settings: TrainingSettings, stack: StackFile, data: str) -> None:
@@ -89,5 +113,7 @@ def _steps(settings: TrainingSettings) -> list[str]:
         os.environ |= {"ZENML_CONFIG_PATH": folder, "ZENML_LOGGING_VERBOSITY": "ERROR"}
         with heavy_imports():
             from pipelines.training import training
-        training.prepare(synthetic_source(settings.data.synthetic), settings)  # any table will do
+        training.prepare(
+            synthetic_source(settings.data.synthetic), None, settings
+        )  # any table will do
         return list(training.invocations)

@@ -34,4 +34,9 @@ class BundleMaterializer(BaseMaterializer):
         return digest.hexdigest()
 
     def extract_metadata(self, data: Bundle) -> dict[str, MetadataType]:
-        return {"features": len(data.encoder.feature_names), **asdict(data.manifest)}
+        calibration = data.manifest.calibration
+        return {
+            **asdict(data.manifest),
+            "features": len(data.encoder.feature_names),
+            "calibration": calibration.method if calibration else "none",
+        }

@@ -1,6 +1,6 @@
 """What differs between this machine and AWS, as interfaces and plain values."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -56,6 +56,26 @@ class RunRecord:
     pages: Mapping[str, str]
 
 
+class RunFacts(Settings):
+    """What a finished run says of itself; the data set's are None where none was recorded."""
+
+    name: str
+    parameters: dict[str, str]
+    metrics: dict[str, float]
+    data_uri: str | None
+    data_rows: int | None
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One trial of a search, to be kept as a run below the run that it belongs to."""
+
+    name: str
+    parameters: Mapping[str, float]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+
+
 class ModelRegistry(Protocol):
     """Where runs are recorded and models registered.
 
@@ -72,6 +92,15 @@ class ModelRegistry(Protocol):
     def record(self, run: TrackedRun, record: RunRecord) -> None:
         """Add `record` to the run; the same record twice changes nothing."""
 
+    def add_pages(self, run: TrackedRun, pages: Mapping[str, str]) -> None:
+        """Keep texts by file name with the run; a text of the same name is replaced."""
+
+    def record_trials(self, run: TrackedRun, trials: Sequence[TrialRecord]) -> None:
+        """Keep each trial as a child of `run`; what is there already is not added again."""
+
+    def run_facts(self, run_id: str) -> RunFacts:
+        """Return what a run recorded."""
+
     def register(
         self, name: str, bundle: Bundle, run: TrackedRun, tags: Mapping[str, str]
     ) -> ModelVersion:
@@ -87,11 +116,25 @@ class ModelRegistry(Protocol):
             ModelNotFoundError: There is none.
         """
 
+    def load(self, name: str, version_or_alias: str) -> Bundle:
+        """Return the model of one version.
+
+        Raises:
+            ModelNotFoundError: There is none.
+            ModelError: What is stored is no bundle of ours.
+        """
+
     def set_alias(self, name: str, alias: str, version: str) -> None:
         """Point `alias` to `version`, away from any other."""
 
+    def remove_alias(self, name: str, alias: str) -> None:
+        """Point `alias` to no version; do nothing if it does not."""
+
     def tag(self, name: str, version: str, tags: Mapping[str, str]) -> None:
         """Add `tags` to a version."""
+
+    def remove_tag(self, name: str, version: str, key: str) -> None:
+        """Remove one tag of a version; do nothing if it has no such tag."""
 
     def delete(self, name: str, version: str) -> None:
         """Remove a version and its aliases; do nothing if it is gone."""

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from bank_marketing.config import SyntheticSettings
 from bank_marketing.dataset import (
@@ -41,8 +42,9 @@ def locate(
     choice that cannot be had is an error.
 
     Returns:
-        The source; its `uri` is an absolute path, or an s3:// or synthetic: URI. Its `origin` is
-        "uci" for every file with the bytes of UCI's table.
+        The source; its `uri` is an absolute path, or a URI that can be read again. A URL with a
+        query or a password, which may be secrets, gives the path of its copy in the cache. Its
+        `origin` is "uci" for every file with the bytes of UCI's table.
 
     Raises:
         DataError: There is no such file, or UCI's is not the one we know.
@@ -83,9 +85,17 @@ def _file(uri: str, cache: Path, progress: Progress) -> DataSource:
     file = fetch(uri, cache, progress=progress)
     return DataSource(
         origin="uci" if file.sha256 == UCI_SHA256 else "file",
-        uri=uri if uri.startswith("s3://") else str(file.path.resolve()),
+        uri=uri if _is_public(uri) else str(file.path.resolve()),
         sha256=file.sha256,
     )
+
+
+def _is_public(uri: str) -> bool:
+    """Whether any machine can fetch `uri`, and whether everybody may see it."""
+    parts = urlsplit(uri)
+    if parts.scheme == "s3":
+        return True
+    return parts.scheme in {"https", "http"} and not parts.query and "@" not in parts.netloc
 
 
 def _file_of_variable(uri: str, cache: Path, progress: Progress) -> DataSource:

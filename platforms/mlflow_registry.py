@@ -5,7 +5,7 @@ ZenML's own registry component fails with MLflow 3.17 and knows no challenger.
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,19 +19,28 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+from mlflow.types.schema import AnyType
 
 from bank_marketing import schema
 from bank_marketing.bundle import SCORING_MODULES, Bundle
 from bank_marketing.dataset import DataOrigin
 from bank_marketing.encoder import Encoder
 from bank_marketing.errors import PlatformError
-from platforms.base import ModelNotFoundError, ModelVersion, RunRecord, TrackedRun
+from platforms.base import (
+    ModelNotFoundError,
+    ModelVersion,
+    RunFacts,
+    RunRecord,
+    TrackedRun,
+    TrialRecord,
+)
 
 ROOT = Path(__file__).parent.parent
 MODEL_CODE = ROOT / "serving" / "mlflow_model.py"
 SCORING_PACKAGE = ROOT / "bank_marketing"
 
 BUNDLE = "bundle"
+PARENT_TAG = "mlflow.parentRunId"
 DIGEST_LENGTH = 36  # MLflow's limit for a data set's digest
 
 
@@ -67,8 +76,36 @@ class MlflowRegistry:
                 tags=[RunTag(name, value) for name, value in record.tags.items()],
             )
             self._client.log_inputs(run.run_id, [_dataset_input(record.data)])
-            for name, text in record.pages.items():
+        self.add_pages(run, record.pages)
+
+    def add_pages(self, run: TrackedRun, pages: Mapping[str, str]) -> None:
+        with self._translated_errors("keep the pages of the run"):
+            for name, text in pages.items():
                 self._client.log_text(run.run_id, text, name)
+
+    def record_trials(self, run: TrackedRun, trials: Sequence[TrialRecord]) -> None:
+        with self._translated_errors("record the trials"):
+            time = self._client.get_run(run.run_id).info.start_time
+            children = self._client.search_runs(
+                [run.experiment_id], f"tags.{PARENT_TAG} = '{run.run_id}'", max_results=50_000
+            )
+            known = {child.info.run_name for child in children}
+            for trial in trials:
+                if trial.name not in known:
+                    self._record_trial(run, trial, time)
+
+    def run_facts(self, run_id: str) -> RunFacts:
+        with self._translated_errors(f"read run {run_id}"):
+            run = self._client.get_run(run_id)
+        inputs = run.inputs.dataset_inputs if run.inputs else []
+        data = inputs[0].dataset if inputs else None
+        return RunFacts(
+            name=run.info.run_name,
+            parameters=run.data.params,
+            metrics=run.data.metrics,
+            data_uri=json.loads(data.source)["uri"] if data else None,
+            data_rows=json.loads(data.profile)["num_rows"] if data and data.profile else None,
+        )
 
     def register(
         self, name: str, bundle: Bundle, run: TrackedRun, tags: Mapping[str, str]
@@ -110,14 +147,30 @@ class MlflowRegistry:
                 return version
         raise ModelNotFoundError(name, version_or_alias)
 
+    def load(self, name: str, version_or_alias: str) -> Bundle:
+        version = self.version(name, version_or_alias)
+        with self._translated_errors(f"load version {version.version} of {name!r}"):
+            folder = mlflow.artifacts.download_artifacts(
+                version.bundle_uri, tracking_uri=self._tracking_uri
+            )
+        return Bundle.load(Path(folder))
+
     def set_alias(self, name: str, alias: str, version: str) -> None:
         with self._translated_errors(f"set alias {alias!r} of {name!r}"):
             self._client.set_registered_model_alias(name, alias, version)
+
+    def remove_alias(self, name: str, alias: str) -> None:
+        with self._translated_errors(f"remove alias {alias!r} of {name!r}"):
+            self._client.delete_registered_model_alias(name, alias)
 
     def tag(self, name: str, version: str, tags: Mapping[str, str]) -> None:
         with self._translated_errors(f"tag version {version} of {name!r}"):
             for key, value in tags.items():
                 self._client.set_model_version_tag(name, version, key, value)
+
+    def remove_tag(self, name: str, version: str, key: str) -> None:
+        with self._translated_errors(f"remove tag {key!r} of version {version} of {name!r}"):
+            self._client.delete_model_version_tag(name, version, key)
 
     def delete(self, name: str, version: str) -> None:
         with self._translated_errors(f"delete version {version} of {name!r}"):
@@ -126,6 +179,20 @@ class MlflowRegistry:
             except MlflowException as error:
                 if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
                     raise
+
+    def _record_trial(self, run: TrackedRun, trial: TrialRecord, time: int) -> None:
+        child = self._client.create_run(
+            run.experiment_id,
+            start_time=time,
+            run_name=trial.name,
+            tags={PARENT_TAG: run.run_id, **trial.tags},
+        ).info.run_id
+        self._client.log_batch(
+            child,
+            metrics=[Metric(name, value, time, 0) for name, value in trial.metrics.items()],
+            params=[Param(name, str(value)) for name, value in trial.parameters.items()],
+        )
+        self._client.set_terminated(child)
 
     def _model_version(
         self, version: MlflowModelVersion, aliases: Mapping[str, list[str]]
@@ -180,7 +247,7 @@ def _copy_scoring_code(parent: Path) -> Path:
 def _signature(encoder: Encoder) -> ModelSignature:
     columns = {column.name: column for column in schema.COLUMNS}
     inputs: list[ColSpec | TensorSpec] = [
-        ColSpec(_data_type(columns[name]), name, required=required)
+        ColSpec(_input_type(columns[name]), name, required=required)
         for names, required in ((encoder.required_columns, True), (encoder.optional_columns, False))
         for name in names
     ]
@@ -198,6 +265,13 @@ def _example(encoder: Encoder) -> dict[str, str | float]:
         for column in schema.COLUMNS
         if column.name in wanted
     }
+
+
+def _input_type(column: schema.Categorical | schema.Numeric) -> DataType | AnyType:
+    """Leave numbers to the encoder: MLflow's `long` refuses 40.0 and NaN, its `double` 40."""
+    if isinstance(column, schema.Categorical):
+        return DataType.string
+    return AnyType()  # type: ignore[no-untyped-call]  # MLflow left its constructor so
 
 
 def _data_type(column: schema.Categorical | schema.Numeric) -> DataType:

@@ -1,10 +1,41 @@
 """Which run, data, code and stack a result came from, as tags for either registry."""
 
+from hashlib import sha256
+
 from zenml import get_step_context
 
-from bank_marketing.dataset import DataOrigin
+from bank_marketing.champion import Champion
+from bank_marketing.config import Settings
+from bank_marketing.dataset import DataOrigin, DataSource
+from platforms.base import CHAMPION, ModelRegistry
 
+# What the command line knows of a run and its steps do not; travels in the pipeline's `extra`.
 GIT_COMMIT = "git_commit"
+TRAINING_KEY = "training_key"
+JUDGED_AGAINST = "judged_against"
+
+
+def training_key(source: DataSource, settings: Settings, code_version: str) -> str:
+    """Return what is equal for two runs that compute the same."""
+    digest = sha256()
+    for part in (source.model_dump_json(), settings.model_dump_json(), code_version):
+        digest.update(sha256(part.encode()).digest())
+    return digest.hexdigest()
+
+
+def opponent(registry: ModelRegistry, name: str, key: str) -> Champion | None:
+    """Return the champion that a run is to be judged against; None if there is none.
+
+    A repetition of the run that made the champion is judged as it was then. Else it would have to
+    beat itself, and nothing of it could come from the cache.
+    """
+    champion = next((each for each in registry.versions(name) if CHAMPION in each.aliases), None)
+    if champion is None:
+        return None
+    version = champion.version
+    if champion.tags.get(TRAINING_KEY) == key:
+        version = champion.tags[JUDGED_AGAINST]
+    return Champion(name=name, version=version) if version else None
 
 
 def lineage_tags(data: DataOrigin) -> dict[str, str]:
@@ -17,5 +48,5 @@ def lineage_tags(data: DataOrigin) -> dict[str, str]:
         "data_source": data.origin,
         "data_sha256": data.sha256,
         "data_fingerprint": data.fingerprint,
-        GIT_COMMIT: run.config.extra.get(GIT_COMMIT, "unknown"),
+        **{key: run.config.extra[key] for key in (GIT_COMMIT, TRAINING_KEY, JUDGED_AGAINST)},
     }

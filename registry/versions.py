@@ -1,17 +1,19 @@
 """Register a model in MLflow and ZenML under one number, each side naming the other."""
 
 from collections.abc import Mapping
-from contextlib import ExitStack
 from uuid import UUID
 
 from zenml import log_metadata
 from zenml.client import Client
-from zenml.exceptions import EntityExistsError
 from zenml.models import ModelVersionArtifactRequest
 
 from bank_marketing.bundle import Bundle
 from bank_marketing.errors import PlatformError
-from platforms.base import CHALLENGER, CHAMPION, ModelRegistry, ModelVersion, TrackedRun
+from platforms.base import CHALLENGER, ModelRegistry, ModelVersion, TrackedRun
+from registry.history import Reason, champion
+from registry.promotion import carry_out, is_fit_for, is_synthetic, plan
+from registry.transaction import together
+from registry.zenml_versions import STAGING, set_stages, stages_of, zenml_name
 
 
 def register(
@@ -23,55 +25,70 @@ def register(
     tags: Mapping[str, str],
     artifact_ids: tuple[UUID, ...],
 ) -> ModelVersion:
-    """Make `bundle` the next version of `name` in both registries, or in neither.
+    """Make `bundle` the next version of `name` and the challenger in both registries, or in none.
 
     Raises:
         PlatformError: A registry refused; nothing is left behind in the other.
     """
-    with ExitStack() as undo:
+    with together(f"no version of {name!r} was registered") as undo:
         version = registry.register(name, bundle, run, tags)
         undo.callback(registry.delete, name, version.version)
+        stages = stages_of(name)
         zenml_version_id = _create_in_zenml(version, tags)
         undo.callback(Client().delete_model_version, zenml_version_id)
         _describe_in_zenml(version, zenml_version_id, tags, artifact_ids)
         registry.tag(name, version.version, {"zenml_model_version_id": str(zenml_version_id)})
+        undo.callback(set_stages, name, {v: each for v, each in stages.items() if each == STAGING})
+        set_stages(name, {zenml_name(version.version): STAGING})
         registry.set_alias(name, CHALLENGER, version.version)
-        undo.pop_all()
     return registry.version(name, version.version)
 
 
 def crown_if_vacant(registry: ModelRegistry, version: ModelVersion) -> None:
-    """Make `version` the champion if the model has none yet.
+    """Make `version` the champion if the model has none yet and others may rely on it.
 
-    What learned from invented customers is crowned only where nobody else would rely on it.
+    A champion that learned from invented customers holds its place for the first of real ones only.
+
+    Raises:
+        PlatformError: A registry refused; both are as they were.
     """
-    if version.tags["data_source"] == "synthetic" and not registry.is_local:
+    present = champion(registry.versions(version.name))
+    vacant = present is None or (is_synthetic(present) and not is_synthetic(version))
+    if not vacant or not is_fit_for(registry, version):
         return
-    if not any(CHAMPION in other.aliases for other in registry.versions(version.name)):
-        registry.set_alias(version.name, CHAMPION, version.version)
-
-
-def zenml_name(version: str) -> str:
-    """Return ZenML's name of a version; a mere number is not allowed there."""
-    return f"v{version}"
+    reason = Reason(
+        who=f"run {version.tags['zenml_run_name']}",
+        when=version.created,
+        because="the first version of its kind of data that passed the gate",
+    )
+    carry_out(registry, plan(registry, version, "promoted", reason))
 
 
 def _create_in_zenml(version: ModelVersion, tags: Mapping[str, str]) -> UUID:
     client = Client()
     if not client.list_models(name=version.name).items:
         client.create_model(version.name, save_models_to_registry=False)
-    try:
-        return client.create_model_version(
-            version.name,
-            zenml_name(version.version),
-            tags=[f"data_source={tags['data_source']}"],
-        ).id
-    except EntityExistsError as error:
-        raise PlatformError(
-            f"ZenML already has a {zenml_name(version.version)} of model {version.name!r} that "
-            "MLflow does not know; remove it with `zenml model version delete "
-            f"{version.name} {zenml_name(version.version)}`"
-        ) from error
+    _remove_orphan(version, tags)
+    return client.create_model_version(
+        version.name, zenml_name(version.version), tags=[f"data_source={tags['data_source']}"]
+    ).id
+
+
+def _remove_orphan(version: ModelVersion, tags: Mapping[str, str]) -> None:
+    """Delete ZenML's version of this number: MLflow gave it out anew, so its model is gone.
+
+    Raises:
+        PlatformError: It belongs to another stack, whose MLflow may still have it.
+    """
+    client, name = Client(), zenml_name(version.version)
+    for orphan in client.list_model_versions(model=version.name, name=name, hydrate=True).items:
+        theirs = orphan.run_metadata.get("zenml_stack")
+        if theirs != tags["zenml_stack"]:
+            raise PlatformError(
+                f"{name} of model {version.name!r} belongs to stack {theirs!r}, and versions of "
+                "two stacks cannot share a name; set another registry.model_name"
+            )
+        client.delete_model_version(orphan.id)
 
 
 def _describe_in_zenml(

@@ -26,6 +26,7 @@ from bank_marketing.config import explain
 from bank_marketing.errors import PlatformError
 
 _HOST = "127.0.0.1"  # neither server asks who you are, so neither may be reached from outside
+_ROOT = Path(__file__).parent.parent
 _ZENML = "zenml"
 _MLFLOW = "mlflow"
 _START_SECONDS = 120
@@ -91,10 +92,12 @@ def stop(*, state: Path) -> tuple[str, ...]:
         return _stop_all(state)
 
 
-def running(*, state: Path) -> Dashboard | None:
-    """Return what `start` returned, if all of it still runs."""
+def running(*, state: Path, zenml_store: str, mlflow_uri: str) -> Dashboard | None:
+    """Return what `start` returned, if all of it still runs and shows these two stores."""
     zenml, mlflow = _recorded(state, _ZENML), _recorded(state, _MLFLOW)
-    return Dashboard(zenml.url, mlflow.url) if zenml and mlflow else None
+    if not (zenml and zenml.store == zenml_store and mlflow and mlflow.store == mlflow_uri):
+        return None
+    return Dashboard(zenml.url, mlflow.url)
 
 
 def run_url(base: str, run_id: object, *, project: str) -> str:
@@ -116,7 +119,10 @@ def _zenml_program() -> _Program:
     return _Program(
         name=_ZENML,
         store=_prepare_zenml_store(),
-        arguments=("uvicorn", "zenml.zen_server.zen_server_api:app", "--no-access-log"),
+        arguments=(
+            *("uvicorn", "--factory", "stacks.dashboard_app:create", "--app-dir", str(_ROOT)),
+            "--no-access-log",
+        ),
         environment={
             "ZENML_SERVER": "true",
             "ZENML_SERVER_AUTH_SCHEME": "NO_AUTH",

@@ -7,13 +7,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from zenml.artifact_stores import LocalArtifactStore
 from zenml.client import Client
+from zenml.enums import StackComponentType
 
 from bank_marketing.config import Settings
 from bank_marketing.errors import PlatformError
 from registry.active import active_registry
 from stacks import registration
 from stacks.files import StackFile
+from stacks.store import open_store
 
 LOCK = Path(__file__).parent.parent / "requirements.txt"
 MIN_FREE_BYTES = 2 * 2**30  # artifacts of a run take some 5 MB; a full disk corrupts SQLite
@@ -30,10 +33,14 @@ class Check(Settings):
 
 def examine(stack: StackFile) -> list[Check]:
     """Check the environment and the stack; later checks need the earlier ones to hold."""
-    checks = [_python(), _packages(), _registered(stack)]
+    checks = [_python(), _packages(), _store()]
+    if checks[-1].ok:
+        checks.append(_registered(stack))
     if checks[-1].ok:
         with registration.using(stack):
-            checks += [_disk(), _tracking()]
+            checks.append(_artifact_store())
+            if checks[-1].ok:
+                checks.append(_tracking())
     return checks
 
 
@@ -77,6 +84,14 @@ def _installed(name: str) -> str | None:
         return None
 
 
+def _store() -> Check:
+    try:
+        open_store()
+    except PlatformError as error:
+        return Check(name="ZenML store", ok=False, found=str(error), remedy="see the message")
+    return Check(name="ZenML store", ok=True, found="answers", remedy="")
+
+
 def _registered(stack: StackFile) -> Check:
     found = registration.differences(stack)
     return Check(
@@ -88,7 +103,21 @@ def _registered(stack: StackFile) -> Check:
     )
 
 
-def _disk() -> Check:
+def _artifact_store() -> Check:
+    client = Client()
+    (component,) = client.active_stack_model.components[StackComponentType.ARTIFACT_STORE]
+    kept = client.list_artifact_versions(artifact_store_id=component.id, size=1).total
+    # Asked of ZenML's own artifact store, the path of a lost folder creates an empty one.
+    folder = component.configuration.get("path") or LocalArtifactStore.get_default_local_path(
+        component.id
+    )
+    if kept and not Path(folder).is_dir():
+        return Check(
+            name="artifact store",
+            ok=False,
+            found=f"{folder} is gone, and {kept} artifacts with it",
+            remedy="put the folder back",
+        )
     store = Path(Client().active_stack.artifact_store.path)
     free = shutil.disk_usage(store).free
     return Check(
@@ -101,8 +130,7 @@ def _disk() -> Check:
 
 def _tracking() -> Check:
     try:
-        registry = active_registry()
-        registry.versions("bank-marketing")
+        active_registry().versions("any")  # a model that is not there has no versions
     except PlatformError as error:
         return Check(name="MLflow", ok=False, found=str(error), remedy="see the message")
     return Check(name="MLflow", ok=True, found="answers", remedy="")

@@ -12,6 +12,7 @@ from zenml.models import ComponentResponse, StackResponse
 
 from bank_marketing.errors import PlatformError
 from stacks.files import ComponentFile, StackFile
+from stacks.store import open_store
 
 
 @dataclass(frozen=True)
@@ -120,12 +121,18 @@ def using(stack: StackFile) -> Iterator[StackResponse]:
 
 
 def find_stack(name: str) -> StackResponse | None:
-    """Return ZenML's stack of that name, if there is one."""
+    """Return ZenML's stack of that name, if there is one.
+
+    Raises:
+        PlatformError: ZenML's store cannot be used.
+    """
+    open_store()
     found = Client().list_stacks(name=name, hydrate=True).items
     return found[0] if found else None
 
 
 def _component(kind: str, name: str) -> ComponentResponse | None:
+    open_store()
     found = Client().list_stack_components(type=kind, name=name, hydrate=True).items
     return found[0] if found else None
 

@@ -19,7 +19,7 @@ def validate_data(
     result = validate(data, settings)
     report, accepted, rejected = result.report, result.accepted, result.rejected
     if not report.passed:
-        save_artifact(report, "validation_report")  # a step that raises stores no outputs
+        stored = save_artifact(report, "validation_report")  # a step that raises stores no outputs
         save_artifact(rejected, "rejected_rows")
-        require_passed(report)
+        require_passed(report, page=", ".join(page.uri for page in stored.visualizations or ()))
     return report, accepted, rejected

@@ -4,16 +4,21 @@ import pandas as pd
 from zenml import step
 
 from bank_marketing.bundle import Bundle
-from bank_marketing.config import FeatureSettings, ModelSettings
+from bank_marketing.calibration import CalibrationChoice, calibrate
+from bank_marketing.config import CalibrationSettings, FeatureSettings
 from bank_marketing.model import train_bundle
+from bank_marketing.tuning import Tuning
 
 
 @step
 def train_model(
     train_set: pd.DataFrame,
     validation_set: pd.DataFrame,
+    tuning: Tuning,
     features: FeatureSettings,
-    model: ModelSettings,
-) -> Annotated[Bundle, "classifier"]:
-    """Grow trees on the training set until the validation set says stop."""
-    return train_bundle(train_set, validation_set, features, model)
+    settings: CalibrationSettings,
+) -> tuple[Annotated[Bundle, "classifier"], Annotated[CalibrationChoice, "calibration"]]:
+    """Grow trees until the validation set says stop, and calibrate their probabilities on it."""
+    trained = train_bundle(train_set, validation_set, features, tuning.model)
+    classifier, calibration = calibrate(trained, validation_set, settings)
+    return classifier, calibration

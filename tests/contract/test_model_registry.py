@@ -1,13 +1,5 @@
 """What every `ModelRegistry` does, whoever keeps the models."""
 
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,9 +15,16 @@ from bank_marketing.bundle import Bundle
 from bank_marketing.dataset import DataOrigin
 from bank_marketing.errors import PlatformError
 from bank_marketing.model import train_bundle
-from platforms.base import ModelNotFoundError, ModelRegistry, ModelVersion, RunRecord, TrackedRun
+from platforms.base import (
+    ModelNotFoundError,
+    ModelRegistry,
+    ModelVersion,
+    RunRecord,
+    TrackedRun,
+    TrialRecord,
+)
 from platforms.factory import model_registry
-from registry.versions import crown_if_vacant
+from tests.mlflow_server import free_port, serve
 
 pytestmark = pytest.mark.slow
 
@@ -49,50 +48,12 @@ UNKNOWN_RUN = TrackedRun(experiment_id="1", run_id="a" * 32, tracking_uri="http:
 Publish = Callable[..., ModelVersion]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
-def wait_until_healthy(server: subprocess.Popen[bytes], url: str) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and server.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{url}/health", timeout=5):
-                return
-        except (urllib.error.URLError, TimeoutError):
-            time.sleep(0.1)
-    pytest.fail("the MLflow server ended while starting, or did not answer in 120 s")
-
-
 @pytest.fixture(scope="session")
 def server_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A tracking server as a team would share it, that keeps artifacts itself."""
     folder = tmp_path_factory.mktemp("server")
-    port = free_port()
-    command = [
-        *(sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(port)),
-        *("--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"),
-        *("--artifacts-destination", str(folder / "artifacts")),
-    ]
-    with (
-        (folder / "log").open("wb") as log,
-        subprocess.Popen(
-            command,
-            cwd=folder,
-            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        ) as server,
-    ):
-        try:
-            wait_until_healthy(server, f"http://127.0.0.1:{port}")
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            os.killpg(server.pid, signal.SIGKILL)
+    with serve(f"sqlite:///{folder / 'mlflow.db'}", folder) as server:
+        yield server.url
 
 
 @pytest.fixture(scope="module", params=["file", "server"])
@@ -182,6 +143,14 @@ class TestVersions:
             "approved_by": "ann",
         }
 
+    def test_a_tag_can_be_taken_away_again_and_again(self, registry, publish):
+        publish("untagged", data_source="synthetic", zenml_stack="local")
+
+        registry.remove_tag("untagged", "1", "zenml_stack")
+        registry.remove_tag("untagged", "1", "zenml_stack")
+
+        assert registry.version("untagged", "1").tags == {"data_source": "synthetic"}
+
     @pytest.mark.parametrize("wanted", ["7", "champion"])
     @pytest.mark.parametrize("name", ["published", "never-registered"])
     @pytest.mark.usefixtures("published")
@@ -203,31 +172,19 @@ class TestAliases:
         assert (newest.aliases, first.aliases) == (("champion",), ("challenger",))
         assert registry.version("aliased", "champion") == newest
 
+    def test_an_alias_can_be_taken_away_again_and_again(self, registry, publish):
+        publish("dethroned")
+        registry.set_alias("dethroned", "champion", "1")
+
+        registry.remove_alias("dethroned", "champion")
+        registry.remove_alias("dethroned", "champion")
+
+        assert registry.version("dethroned", "1").aliases == ()
+
     @pytest.mark.usefixtures("published")
     def test_a_version_that_does_not_exist_gets_none(self, registry):
         with pytest.raises(PlatformError, match="could not set alias 'champion' of 'published'"):
             registry.set_alias("published", "champion", "7")
-
-
-class TestFirstChampion:
-    def test_a_real_model_takes_the_vacant_place(self, registry, publish):
-        crown_if_vacant(registry, publish("real", data_source="uci"))
-
-        assert registry.version("real", "1").aliases == ("champion",)
-
-    def test_a_synthetic_one_takes_it_only_where_nobody_else_sees_it(self, registry, publish):
-        crown_if_vacant(registry, publish("invented", data_source="synthetic"))
-
-        expected = ("champion",) if registry.is_local else ()
-        assert registry.version("invented", "1").aliases == expected
-
-    def test_a_champion_is_not_replaced(self, registry, publish):
-        publish("reigning", data_source="uci")
-        registry.set_alias("reigning", "champion", "1")
-
-        crown_if_vacant(registry, publish("reigning", data_source="uci"))
-
-        assert registry.version("reigning", "champion").version == "1"
 
 
 def test_only_a_file_on_this_machine_is_local(registry):
@@ -267,6 +224,18 @@ class TestRecording:
         assert [data.dataset.name for data in found.inputs.dataset_inputs] == ["synthetic"]
         assert page == "<h1>400 rows</h1>"
 
+    def test_what_was_recorded_can_be_read_back(self, registry, recorded):
+        facts = registry.run_facts(recorded.run_id)
+
+        assert (facts.parameters, facts.metrics) == (RECORD.parameters, RECORD.metrics)
+        assert (facts.data_uri, facts.data_rows) == (DATA.uri, 4000)
+
+    def test_a_run_that_recorded_nothing_has_no_data(self, registry, run):
+        facts = registry.run_facts(run.run_id)
+
+        assert (facts.parameters, facts.metrics) == ({}, {})
+        assert (facts.data_uri, facts.data_rows) == (None, None)
+
     def test_recording_twice_changes_nothing(self, registry, recorded, client):
         before = client.get_run(recorded.run_id)
 
@@ -275,6 +244,34 @@ class TestRecording:
         after = client.get_run(recorded.run_id)
         assert after.to_dictionary() == before.to_dictionary()
         assert len(client.get_metric_history(recorded.run_id, "test_roc_auc")) == 1
+
+    def test_a_page_of_the_same_name_is_replaced(self, registry, recorded, client):
+        registry.add_pages(recorded, {"reports/evaluation.html": "<h1>401 rows</h1>"})
+
+        folder = client.get_run(recorded.run_id).info.artifact_uri
+        page = mlflow.artifacts.load_text(f"{folder}/reports/evaluation.html")
+        assert page == "<h1>401 rows</h1>"
+
+    def test_trials_are_children_of_their_run_and_kept_once(self, registry, recorded, client):
+        trials = [
+            TrialRecord(
+                name=f"trial-{number}",
+                parameters={"max_depth": number},
+                metrics={"cv_log_loss": 0.3},
+                tags={"trial_state": "complete"},
+            )
+            for number in (3, 4)
+        ]
+
+        registry.record_trials(recorded, trials[:1])
+        registry.record_trials(recorded, trials)
+
+        children = client.search_runs(
+            [recorded.experiment_id], f"tags.mlflow.parentRunId = '{recorded.run_id}'"
+        )
+        assert sorted(child.info.run_name for child in children) == ["trial-3", "trial-4"]
+        assert {child.info.status for child in children} == {"FINISHED"}
+        assert {child.data.metrics["cv_log_loss"] for child in children} == {0.3}
 
     def test_the_active_run_is_the_one_that_mlflow_has_open(self, registry, experiment_id):
         with mlflow.start_run(experiment_id=experiment_id) as opened:
@@ -311,6 +308,22 @@ class TestModel:
 
         pd.testing.assert_frame_equal(scored, model.predict(rows.assign(job="unknown")))
 
+    def test_whole_numbers_may_come_as_floats(self, model, contacts):
+        rows = contacts.head(20)
+
+        scored = model.predict(rows.astype({"age": "float64", "pdays": "float32"}))
+
+        pd.testing.assert_frame_equal(scored, model.predict(rows))
+
+    def test_a_missing_number_leaves_the_other_rows_as_they_are(self, model, contacts):
+        rows = contacts.head(20)
+        ages = rows["age"].mask(rows.index == 0)
+
+        scored = model.predict(rows.assign(age=ages))
+
+        assert scored["probability"].between(0, 1).all()
+        pd.testing.assert_frame_equal(scored.tail(19), model.predict(rows.tail(19)))
+
     def test_columns_that_no_feature_needs_are_ignored(self, model, contacts):
         rows = contacts.head(20)
 
@@ -334,6 +347,16 @@ class TestModel:
 
         assert Bundle.load(Path(folder)).files() == bundle.files()
 
+    def test_a_version_can_be_loaded_as_it_was_trained(self, registry, published, bundle):
+        loaded = registry.load(published.name, published.version)
+
+        assert loaded.files() == bundle.files()
+
+    @pytest.mark.usefixtures("published")
+    def test_a_version_that_is_not_there_cannot_be_loaded(self, registry):
+        with pytest.raises(ModelNotFoundError, match="no version '7'"):
+            registry.load("published", "7")
+
 
 class TestWithoutServer:
     @pytest.fixture
@@ -352,7 +375,10 @@ class TestWithoutServer:
             ("list the versions of 'bank'", lambda registry: registry.version("bank", "1")),
             ("set alias", lambda registry: registry.set_alias("bank", "champion", "1")),
             ("tag version 1", lambda registry: registry.tag("bank", "1", {"data": "uci"})),
+            ("remove alias", lambda registry: registry.remove_alias("bank", "champion")),
+            ("remove tag", lambda registry: registry.remove_tag("bank", "1", "data")),
             ("delete version 1", lambda registry: registry.delete("bank", "1")),
+            ("read run a", lambda registry: registry.run_facts("a" * 32)),
             ("record the run", lambda registry: registry.record(UNKNOWN_RUN, RECORD)),
         ],
     )

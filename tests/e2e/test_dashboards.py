@@ -38,7 +38,7 @@ def summary(run, tmp_path_factory) -> Any:
     file = tmp_path_factory.mktemp("summary") / "summary.json"
     outcome = run(
         *("--pipeline", "training", "--data", "synthetic", "--summary", str(file)),
-        *("--set", "evaluation.resamples=100"),
+        *("--set", "evaluation.resamples=100", "--set", "tuning.trials=3"),
     )
     assert outcome.exit_code == 0, outcome.errors
     return json.loads(file.read_text())
@@ -78,7 +78,9 @@ def test_the_run_page_shows_every_step_and_asks_nothing(page, servers, summary):
     ("artifact", "sentence"),
     [
         ("validation_report", "The data passed validation"),
-        ("evaluation", "Evaluation of the model"),
+        ("report", "Report of the training run"),
+        ("gate_decision", "Quality gate"),
+        ("tuning", "trials"),
     ],
 )
 def test_an_artifact_shows_its_page(page, servers, summary, artifact, sentence):

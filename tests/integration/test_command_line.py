@@ -1,13 +1,50 @@
 """What the command line says where nothing has run yet, and of wrong usage."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from zenml import pipeline, step
+from zenml.models import PipelineRunResponse
+from zenml.pipelines.pipeline_definition import Pipeline
+
+from cli.execution import RunFailedError, execute, ready
+from registry.lineage import GIT_COMMIT
+from stacks.files import load_stack
 
 ROOT = Path(__file__).parents[2]
+TRAINING = ("--pipeline", "training")
+READY = """
+from cli.execution import ready
+from stacks.files import load_stack
+
+with ready(load_stack("local")):
+    pass
+"""
+
+
+@step(enable_cache=False)
+def return_at_once() -> int:
+    return 1
+
+
+@step(enable_cache=False)
+def stop_itself() -> int:
+    signal.raise_signal(signal.SIGTERM)
+    return 1
+
+
+@pipeline
+def quick() -> None:
+    return_at_once()
+
+
+@pipeline
+def stopped() -> None:
+    stop_itself()
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +94,11 @@ class TestWrongSettings:
         (("dance",), "No such command 'dance'"),
         (("runs", "watch"), "Missing argument 'RUN'"),
         (("runs", "list", "--last", "0"), "0 is not in the range"),
+        (("--stack", "local", "model", "list"), "--stack before 'model' would mean nothing"),
+        (("--pipeline", "training", "stack", "show"), "--pipeline before 'stack' would mean"),
+        (("--no-cache", "--set", "a=1", "runs", "list"), "--set, --no-cache before 'runs'"),
+        ((*TRAINING, "--summary", "/"), "Invalid value for '--summary': File '/' is a directory"),
+        ((*TRAINING, "--summary", "/absent/a.json"), "for --summary: there is no folder /absent"),
     ],
 )
 def test_wrong_usage_ends_with_two(run, arguments, message):
@@ -102,6 +144,35 @@ class TestNothingYet:
         assert "model 'bank-marketing' has no version 'champion'" in outcome.errors
 
 
+def run_here(process: Pipeline) -> PipelineRunResponse:
+    with ready(load_stack("local")):
+        return execute(process, use_cache=False, experiment="quick", tags={}, facts={})
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("zenml_home")
+class TestRuns:
+    def test_without_git_the_commit_is_unknown(self, monkeypatch, tmp_path):
+        monkeypatch.setenv("PATH", str(tmp_path))
+
+        finished = run_here(quick)
+
+        assert finished.config.extra[GIT_COMMIT] == "unknown"
+
+    def test_a_stopped_run_names_the_step_that_was_stopped(self):
+        with pytest.raises(RunFailedError, match=r"^step stop_itself was stopped; see `python run"):
+            run_here(stopped)
+
+    def test_a_prefix_of_several_runs_is_answered_with_their_names(self, run):
+        names = {run_here(quick).name, run_here(quick).name}
+
+        outcome = run("runs", "watch", "quick-")
+
+        assert outcome.exit_code == 1
+        assert outcome.errors.startswith("error: 'quick-' is ambiguous, it may be ")
+        assert all(name in outcome.errors for name in names)
+
+
 class TestProcess:
     @pytest.fixture
     def start(self, tmp_path):
@@ -144,6 +215,37 @@ class TestProcess:
         assert "register_model" in plan.stdout
         assert "model.max_depth = 4" in plan.stdout
         assert list(tmp_path.rglob("*")) == []
+
+    @pytest.mark.slow
+    def test_two_first_runs_at_once_share_one_new_store(self, tmp_path):
+        script = tmp_path / "first.py"
+        script.write_text(READY)
+        home = {"ZENML_CONFIG_PATH": str(tmp_path / "new"), "PYTHONPATH": str(ROOT)}
+
+        processes = [
+            subprocess.Popen(
+                [sys.executable, script],
+                cwd=tmp_path,
+                env={**os.environ, **home},
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for _ in range(2)
+        ]
+        errors = [process.communicate(timeout=120)[1] for process in processes]
+
+        assert [process.returncode for process in processes] == [0, 0], errors
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("command", [("runs", "list"), ("stack", "show"), ("model", "list")])
+    def test_a_folder_that_cannot_be_one_is_named_in_one_line(self, start, tmp_path, command):
+        (tmp_path / "zenml").write_text("a file where ZenML wants its folder")
+
+        outcome = start(*command)
+
+        assert outcome.returncode == 1
+        assert outcome.stderr.startswith("error: ZenML's store cannot be opened: ")
+        assert "ZENML_CONFIG_PATH" in outcome.stderr
 
     def test_a_mistake_ends_with_one_line(self, start):
         outcome = start("--pipeline", "training", "--set", "gate.min_roc_auc=high")

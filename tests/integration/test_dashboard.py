@@ -1,7 +1,11 @@
 """The servers are started as users start them: by a command that ends while they stay."""
 
+import fcntl
+import http.client
 import json
 import os
+import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -69,6 +73,7 @@ class Installation:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.state = folder / "dashboard"
+        self.zenml_store = f"sqlite:///{folder / 'zenml/local_stores/default_zen_store/zenml.db'}"
         self.mlflow_uri = f"sqlite:///{folder / 'mlflow.db'}"
         for name, code in SCRIPTS.items():
             (folder / name).write_text(code)
@@ -95,6 +100,15 @@ class Installation:
     def start(self, mlflow_uri: str | None = None) -> Dashboard:
         return Dashboard(*self.run("start.py", self.state, mlflow_uri or self.mlflow_uri))
 
+    def running(
+        self, *, zenml_store: str | None = None, mlflow_uri: str | None = None
+    ) -> Dashboard | None:
+        return dashboard.running(
+            state=self.state,
+            zenml_store=zenml_store or self.zenml_store,
+            mlflow_uri=mlflow_uri or self.mlflow_uri,
+        )
+
 
 def printed(process: subprocess.Popen[str]) -> list[str]:
     """Return the words of the last line; a server that held the terminal would block this."""
@@ -112,11 +126,34 @@ def get(url: str) -> Any:
     return json.loads(fetch(url))
 
 
+def ask(url: str, path: str, *, method: str = "GET", **headers: str) -> http.client.HTTPResponse:
+    """Send what a browser would send on behalf of a page, whose code cannot choose it."""
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=60)
+    connection.request(method, path, headers=headers)
+    response = connection.getresponse()
+    response.read()
+    connection.close()
+    return response
+
+
 def is_served(url: str, *, host: str = "127.0.0.1") -> bool:
     port = int(url.rpartition(":")[2])
     with socket.socket() as client:
         client.settimeout(2)
         return client.connect_ex((host, port)) == 0
+
+
+def copy_of_the_project(folder: Path) -> Path:
+    """Return a checkout of what the command line needs, with this interpreter as its own."""
+    for name in ("Makefile", "run.py"):
+        shutil.copy(ROOT / name, folder)
+    for package in ("bank_marketing", "cli", "stacks"):
+        shutil.copytree(ROOT / package, folder / package)
+    python = folder / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +200,12 @@ class TestStart:
         assert first == second
 
     def test_what_runs_is_found_again(self, installation, served):
-        assert dashboard.running(state=installation.state) == served
+        assert installation.running() == served
+
+    @pytest.mark.usefixtures("served")
+    def test_servers_of_another_store_are_not_taken_for_ours(self, installation):
+        assert installation.running(zenml_store="sqlite:///elsewhere.db") is None
+        assert installation.running(mlflow_uri="sqlite:///elsewhere.db") is None
 
     def test_other_addresses_of_the_machine_are_not_served(self, served):
         urls = (served.zenml_url, served.mlflow_url)
@@ -180,6 +222,44 @@ class TestStart:
         assert f"the mlflow server ended while starting; {tmp_path / 'mlflow.log'}" in complaints
         assert "nonsense" in complaints.splitlines()[-1]
         assert dashboard.stop(state=tmp_path) == ()
+
+
+class TestOtherPages:
+    """Pages that the user's browser shows and that came from elsewhere."""
+
+    @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "OPTIONS"])
+    @pytest.mark.parametrize("origin", ["https://evil.example", "http://127.0.0.1:1", "null"])
+    def test_zenml_refuses_whatever_they_ask(self, served, method, origin):
+        asked = {"Origin": origin, "Access-Control-Request-Method": "DELETE"}
+
+        response = ask(served.zenml_url, "/api/v1/pipelines", method=method, **asked)
+
+        assert response.status == 403
+        assert response.headers["Access-Control-Allow-Origin"] is None
+
+    def test_zenml_refuses_names_that_strangers_made_lead_here(self, served):
+        asked = {"Host": "evil.example", "Origin": "http://evil.example"}
+
+        assert ask(served.zenml_url, "/api/v1/info", **asked).status == 400
+
+    def test_mlflow_lets_none_of_them_read_or_change(self, served):
+        path = "/api/2.0/mlflow/experiments/search?max_results=1"
+
+        read = ask(served.mlflow_url, path, Origin="https://evil.example")
+        changed = ask(served.mlflow_url, path, method="POST", Origin="https://evil.example")
+        renamed = ask(served.mlflow_url, path, Host="evil.example")
+
+        assert read.headers["Access-Control-Allow-Origin"] is None
+        assert (changed.status, renamed.status) == (403, 403)
+
+    @pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
+    def test_pages_of_the_server_itself_may_change_things(self, served, name):
+        host = served.zenml_url.removeprefix("http://").replace("127.0.0.1", name)
+        asked = {"Host": host, "Origin": f"http://{host}"}
+
+        response = ask(served.zenml_url, "/api/v1/tags", method="POST", **asked)
+
+        assert response.status == 422  # ZenML looked at the tag, and misses its name
 
 
 class TestZenML:
@@ -227,6 +307,26 @@ class TestStop:
     def test_stopping_what_does_not_run_is_fine(self, tmp_path):
         assert dashboard.stop(state=tmp_path) == ()
 
+    def test_make_clean_ends_what_it_forgets(self, tmp_path):
+        """A server, seen from outside, is a process whose log is locked and whose id is known."""
+        checkout = copy_of_the_project(tmp_path)
+        state = checkout / ".local" / "dashboard"
+        state.mkdir(parents=True)
+        with (state / "zenml.log").open("ab") as log:
+            fcntl.flock(log, fcntl.LOCK_EX)
+            server = subprocess.Popen(
+                [sys.executable, "-c", "import time; time.sleep(60)"],
+                stdout=log,
+                start_new_session=True,
+            )
+        record = {"store": "sqlite://", "url": "http://127.0.0.1:1", "pid": server.pid}
+        (state / "zenml.json").write_text(json.dumps(record))
+
+        subprocess.run([str(shutil.which("make")), "clean"], cwd=checkout, check=True, timeout=60)
+
+        assert server.wait(timeout=10) == -signal.SIGTERM
+        assert not (checkout / ".local").exists()
+
     def test_a_stranger_with_the_number_of_an_ended_server_lives_on(self, tmp_path, stranger):
         record = {"store": "sqlite://", "url": "http://127.0.0.1:1", "pid": stranger.pid}
         (tmp_path / "zenml.json").write_text(json.dumps(record))
@@ -242,7 +342,7 @@ def test_a_damaged_record_says_what_to_do(tmp_path):
     (tmp_path / "zenml.json").write_text('{"pid": 1}')
 
     with pytest.raises(PlatformError, match=r"zenml\.json .* store: Field required.* delete it"):
-        dashboard.running(state=tmp_path)
+        dashboard.running(state=tmp_path, zenml_store="sqlite://", mlflow_uri="sqlite://")
 
 
 def test_links_lead_to_the_page_of_a_run():
@@ -262,7 +362,7 @@ class TestEnd:
         after = installation.start(mlflow_uri="https://mlflow.example.com/")
 
         assert after == Dashboard(before.zenml_url, "https://mlflow.example.com")
-        assert dashboard.running(state=installation.state) == after
+        assert installation.running(mlflow_uri="https://mlflow.example.com/") == after
         assert not is_served(before.mlflow_url)
 
     def test_every_process_ends_and_both_ports_are_free(self, installation):
@@ -272,4 +372,4 @@ class TestEnd:
 
         assert stopped == (started.zenml_url, started.mlflow_url)
         assert not any(is_served(url) for url in stopped)
-        assert dashboard.running(state=installation.state) is None
+        assert installation.running() is None

@@ -239,10 +239,25 @@ class TestFiles:
         assert source.origin == "uci"
         assert source.sha256 == UCI_SHA256
 
-    def test_a_download_is_a_path_in_the_cache(self, find, uci, cache, content):
+    def test_a_url_stays_a_url_that_can_be_read_again(self, find, uci, tmp_path, content):
         (uci / "table.csv").write_bytes(content)
+        url = data_sources.UCI_URL.replace("bank.zip", "table.csv")
 
-        source = find(data_sources.UCI_URL.replace("bank.zip", "table.csv"))
+        source = find(url)
+
+        assert source == DataSource(origin="file", uri=url, sha256=sha256(content))
+        assert load(source, tmp_path / "elsewhere", ignore).frame.shape == (400, 21)
+
+    @pytest.mark.parametrize(
+        ("before", "after"), [("", "?signature=secret"), ("me:secret@", "")], ids=["query", "login"]
+    )
+    def test_a_url_with_a_secret_becomes_a_path_in_the_cache(
+        self, find, uci, cache, content, before, after
+    ):
+        (uci / "table.csv").write_bytes(content)
+        url = data_sources.UCI_URL.replace("bank.zip", "table.csv").replace("//", f"//{before}")
+
+        source = find(url + after)
 
         assert source.origin == "file"
         assert Path(source.uri).parent == cache

@@ -1,8 +1,10 @@
 """ZenML's stacks follow `stack_configs/`, and nobody else's are touched."""
 
 import json
+from pathlib import Path
 
 import pytest
+from zenml import save_artifact
 from zenml.client import Client
 from zenml.enums import StackComponentType
 
@@ -183,6 +185,7 @@ class TestCommands:
         assert [check["name"] for check in checks] == [
             "Python",
             "packages",
+            "ZenML store",
             "stack",
             "artifact store",
             "MLflow",
@@ -209,3 +212,31 @@ class TestCommands:
             "found": "experiment_tracker: experiment_name is 'mine'; None is wanted",
             "remedy": "python run.py stack apply",
         }
+
+    @pytest.mark.usefixtures("applied")
+    def test_doctor_tells_that_the_artifacts_are_gone(self, run, client):
+        with registration.using(load_stack("local")):
+            save_artifact(1, "kept")
+            folder = Path(client.active_stack.artifact_store.path)
+        folder.rename(folder.with_suffix(".moved"))
+
+        outcome = run("stack", "doctor")
+
+        folder_came_back = folder.exists()
+        folder.with_suffix(".moved").rename(folder)
+        assert outcome.exit_code == 1
+        assert f"problem artifact store: {folder} is gone, and " in outcome.output
+        assert not folder_came_back
+
+    def test_doctor_tells_why_the_store_cannot_be_opened(self, run_process, tmp_path, monkeypatch):
+        database = tmp_path / "local_stores" / "default_zen_store" / "zenml.db"
+        database.parent.mkdir(parents=True)
+        database.write_text("not what SQLite writes")
+        monkeypatch.setenv("ZENML_CONFIG_PATH", str(tmp_path))
+
+        outcome = run_process("stack", "doctor")
+
+        (told,) = [line for line in outcome.output.splitlines() if "ZenML store" in line]
+        assert told.startswith("problem ZenML store: ZenML's store cannot be opened: ")
+        assert "file is not a database" in told
+        assert outcome.exit_code == 1

@@ -34,7 +34,15 @@ def test_an_override_changes_one_value_and_nothing_else():
         ("split.test=[", "is not a YAML value"),
         ("features.duration=true", "'duration' can never be a feature: .* only after the call"),
         ("features.weather=true", "features.weather: Extra inputs are not permitted"),
+        ("tuning.storage=postgresql://me:secret@db/studies", "must hold no password"),
+        ("tuning.starting_points=[{max_depth: 99}]", "starting point max_depth=99 is outside"),
+        ("slices.age_bands=[40, 30]", "age_bands must ascend"),
         ("features=5", "features: Input should be a valid dictionary"),
+        ("model.max_depth=true", "model.max_depth: .* should be a number, got true"),
+        ("slices.age_bands=[no, 30]", "age_bands.0: .* should be a number, got false"),
+        ("threshold.value_per_deposit=.inf", "value_per_deposit: Input should be a finite number"),
+        ("model.gamma=.nan", "model.gamma: Input should be a finite number"),
+        ("model.seed=2020-99-99", "'2020-99-99' is not a YAML value"),
     ],
 )
 def test_a_wrong_override_is_an_error_that_names_it(override, message):
@@ -52,10 +60,16 @@ def test_every_mistake_is_named_at_once(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("a: [", "is not YAML"), ("", "must hold sections"), ("- 1", "must hold sections")],
+    [
+        (b"a: [", "is not YAML"),
+        (b"a: 2020-99-99", "is not YAML: month must be in 1..12"),
+        (b"\xff\xfe\x00", "is not YAML: 'utf-8' codec can't decode"),
+        (b"", "must hold sections"),
+        (b"- 1", "must hold sections"),
+    ],
 )
 def test_a_file_that_holds_no_sections_is_refused(tmp_path, content, message):
-    (tmp_path / "broken.yaml").write_text(content)
+    (tmp_path / "broken.yaml").write_bytes(content)
 
     with pytest.raises(SettingsError, match=message):
         load_settings(tmp_path / "broken.yaml", TrainingSettings)

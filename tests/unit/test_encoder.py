@@ -74,6 +74,9 @@ def test_a_row_becomes_its_numbers_its_indicators_and_one_1_per_category():
     ("changes", "feature", "value"),
     [
         ({"pdays": 6}, "no_previous_contact", 0),
+        ({"pdays": 999.0}, "no_previous_contact", 1),
+        ({"pdays": np.float32(999)}, "no_previous_contact", 1),
+        ({"pdays": None}, "no_previous_contact", 0),
         ({"job": "retired"}, "not_working", 1),
         ({"job": "unemployed"}, "not_working", 1),
         ({"job": "admin."}, "not_working", 0),
@@ -110,9 +113,26 @@ def test_missing_required_columns_are_all_named():
         ENCODER.encode(row)
 
 
-def test_text_in_a_number_column_is_named():
-    with pytest.raises(ModelError, match="column 'age' must hold numbers"):
-        encoded(age="forty")
+@pytest.mark.parametrize("text", ["forty", "40"])
+def test_text_in_a_number_column_is_named_even_if_it_reads_as_a_number(text):
+    with pytest.raises(
+        ModelError, match=f"column 'age' must hold numbers, found the text '{text}'"
+    ):
+        encoded(age=text)
+
+
+def test_a_frame_with_numbers_as_text_is_refused(contacts):
+    with pytest.raises(ModelError, match="column 'pdays' must hold numbers, found the text '999'"):
+        ENCODER.encode(contacts.assign(pdays=contacts["pdays"].astype("str")))
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), pd.NA])
+def test_a_missing_number_is_nan(missing, contacts):
+    ages = contacts["age"].astype("Int64").mask(contacts.index == 0, missing)
+
+    features = ENCODER.encode(contacts.assign(age=ages))
+
+    assert np.isnan(features[:, ENCODER.feature_names.index("age")]).tolist()[:2] == [True, False]
 
 
 def test_a_frame_and_its_columns_as_lists_give_the_same_features(contacts):

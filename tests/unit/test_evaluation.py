@@ -161,6 +161,31 @@ def test_long_curves_are_thinned_without_a_visible_change():
     )
 
 
+def test_depths_say_what_the_best_scored_customers_bring():
+    depths = {depth.share: depth for depth in evaluated(LABELS, SCORES).depths}
+
+    # Three of six calls reach two of three subscribers: (2 x 60 - 3 x 6) / 6 = 17 per customer;
+    # calling all: (3 x 60 - 6 x 6) / 6 = 24.
+    assert len(depths) == 50
+    assert (depths[0.5].reached.value, depths[0.5].profit.value) == pytest.approx((2 / 3, 17))
+    assert (depths[1.0].reached.value, depths[1.0].profit.value) == pytest.approx((1, 24))
+
+
+def test_reach_of_all_customers_is_certain_but_their_profit_is_not():
+    [*_, everybody] = evaluated(LABELS, SCORES).depths
+
+    assert (everybody.reached.low, everybody.reached.high) == (1, 1)
+    assert everybody.profit.low < everybody.profit.value < everybody.profit.high
+
+
+def test_every_customer_counts_once_in_the_distribution_of_scores():
+    scores = evaluated([1, 0, 1, 0, 0], [1.0, 0.99, 0.03, 0.01, 0.0]).scores
+
+    assert (len(scores.positives), len(scores.negatives)) == (50, 50)
+    assert (scores.positives[1], scores.positives[-1], sum(scores.positives)) == (1, 1, 2)
+    assert (scores.negatives[0], scores.negatives[-1], sum(scores.negatives)) == (2, 1, 3)
+
+
 def test_interval_of_accuracy_is_that_of_the_normal_approximation():
     labels, scores = sample(2_000, seed=0)
     settings = SETTINGS.model_copy(update={"resamples": 2_000})

@@ -109,8 +109,9 @@ def test_confusion_matrix_shows_who_was_called():
 def test_charts_take_their_colours_from_the_page(document):
     charts = re.findall(r"<svg.*?</svg>", document, flags=re.DOTALL)
 
-    assert len(charts) == 4
-    assert all("currentColor" in chart and "var(--accent)" in chart for chart in charts)
+    assert len(charts) == 7
+    assert all("currentColor" in chart and "var(--muted)" in chart for chart in charts)
+    assert all("var(--accent)" in chart or "var(--contrast)" in chart for chart in charts)
     assert re.findall(r"(?:fill|stroke): ?#\w+", "".join(charts)) == []
 
 

@@ -58,6 +58,32 @@ def test_too_few_rows_of_a_class_are_named(answers, message):
         split(table(answers), RANDOM)
 
 
+@pytest.mark.parametrize("name", ["test", "validation"])
+def test_a_random_set_too_small_for_both_classes_is_refused(calls, name):
+    with pytest.raises(DataError, match=f"the {name} set of 0 rows holds one class only"):
+        split(calls, RANDOM.model_copy(update={name: 0.00001}))
+
+
+def test_a_row_stays_in_its_set_when_others_go(contacts):
+    fewer = contacts.drop(index=contacts.index[::80])
+
+    before, after = split(contacts, RANDOM), split(fewer, RANDOM)
+
+    seen = set(before.train.itertuples(index=False))
+    moved = [row for row in after.test.itertuples(index=False) if row in seen]
+    assert len(after.test) > 300
+    assert len(moved) <= 5  # those at the edge between the sets
+
+
+def test_exact_copies_are_in_one_set(contacts):
+    twice = pd.concat([contacts, contacts], ignore_index=True)
+
+    train, _, test = split(twice, RANDOM)
+
+    shared = set(train.itertuples(index=False)) & set(test.itertuples(index=False))
+    assert shared == set()
+
+
 def test_a_temporal_test_set_of_one_class_is_refused():
     with pytest.raises(DataError, match="the test set of 10 rows holds one class only"):
         split(table(["yes", "no"] * 45 + ["no"] * 10), TEMPORAL)

@@ -10,7 +10,7 @@ from pipelines.training import training
 
 @pytest.fixture(scope="module")
 def prepared(settings) -> Pipeline:
-    training.prepare(synthetic_source(settings.data.synthetic), settings)
+    training.prepare(synthetic_source(settings.data.synthetic), None, settings)
     return training
 
 
@@ -46,6 +46,7 @@ def test_the_code_behind_the_steps_is_part_of_every_cache_key(prepared):
 def test_an_edit_of_the_domain_changes_the_version_of_the_code(tmp_path, monkeypatch):
     module = tmp_path / "bank_marketing" / "metric.py"
     module.parent.mkdir()
+    (tmp_path / "requirements.txt").write_text("xgboost==3.0.5")
     monkeypatch.setattr("pipelines.code_version.ROOT", tmp_path)
 
     versions = []
@@ -56,3 +57,16 @@ def test_an_edit_of_the_domain_changes_the_version_of_the_code(tmp_path, monkeyp
     code_version.cache_clear()
 
     assert versions[0] == versions[2] != versions[1]
+
+
+def test_another_library_changes_the_version_of_the_code(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipelines.code_version.ROOT", tmp_path)
+
+    versions = []
+    for lock in ("xgboost==3.0.5", "xgboost==3.1.0"):
+        (tmp_path / "requirements.txt").write_text(lock)
+        code_version.cache_clear()
+        versions.append(code_version())
+    code_version.cache_clear()
+
+    assert versions[0] != versions[1]

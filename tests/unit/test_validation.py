@@ -97,7 +97,7 @@ def test_a_valid_table_passes_without_a_word(valid):
 
 def test_a_valid_table_is_accepted_as_it_is(valid):
     pd.testing.assert_frame_equal(valid.accepted, valid_table())
-    assert list(valid.rejected.columns) == [*valid_table().columns, "reason"]
+    assert list(valid.rejected.columns) == [*valid_table().columns, "row", "reason"]
 
 
 def test_every_column_and_rule_of_the_schema_is_checked(valid):
@@ -147,11 +147,12 @@ def test_every_column_and_rule_of_the_schema_is_checked(valid):
     ],
 )
 def test_a_rejected_row_says_everything_that_is_wrong_with_it(broken, row, reason):
-    assert broken.rejected.loc[row, "reason"] == reason
+    assert broken.rejected.set_index("row").loc[row, "reason"] == reason
 
 
 def test_only_broken_rows_are_rejected_and_keep_their_cells(broken):
-    assert list(broken.rejected.index) == list(range(1, 12))
+    assert broken.rejected["row"].tolist() == list(range(1, 12))
+    assert broken.rejected["row"].dtype == "int64"
     assert broken.rejected["age"].head(3).fillna("empty").tolist() == ["abc", "56.5", "empty"]
 
 
@@ -187,8 +188,10 @@ def test_a_check_reports_count_share_and_examples(broken):
 def test_a_renamed_column_stops_the_run_and_shows_its_new_name(renamed):
     report = renamed.report
 
-    assert report.failures == ("missing columns: job",)
-    assert "columns outside the schema, left out: occupation" in report.warnings
+    assert report.failures == (
+        "missing columns: job",
+        "columns outside the schema, left out: occupation",
+    )
     assert (report.accepted_rows, report.rejected_rows) == (0, 20)
     assert list(renamed.accepted.columns) == list(valid_table().columns)
 
@@ -229,11 +232,14 @@ def test_rows_may_be_rejected_up_to_the_limit(broken_rows, passed):
     assert found.report.passed is passed
 
 
-def test_only_a_failed_report_raises_and_names_the_failures(valid, renamed):
-    require_passed(valid.report)
+def test_only_a_failed_report_raises_and_names_the_failures_and_its_page(valid, renamed):
+    require_passed(valid.report, page="/store/page.html")
 
-    with pytest.raises(DataError, match=r"did not pass validation: missing columns: job$"):
-        require_passed(renamed.report)
+    with pytest.raises(
+        DataError,
+        match=r"did not pass validation: missing columns: job; .*; see /store/page\.html$",
+    ):
+        require_passed(renamed.report, page="/store/page.html")
 
 
 def test_a_report_survives_json(broken):
@@ -309,9 +315,9 @@ def test_fifty_broken_rows_of_the_real_table_are_set_aside(real_table):
     found = validate(broken, STRICT)
 
     assert found.report.passed
-    assert list(found.rejected.index) == list(range(0, 41_000, 820))  # 41,000 / 820 = 50
+    assert found.rejected["row"].tolist() == list(range(0, 41_000, 820))  # 41,000 / 820 = 50
     assert set(found.rejected["reason"]) == {"age: 'abc' is not a whole number"}
-    expected = real_table.drop(index=found.rejected.index).reset_index(drop=True)
+    expected = real_table.drop(index=found.rejected["row"]).reset_index(drop=True)
     pd.testing.assert_frame_equal(found.accepted, expected)
 
 

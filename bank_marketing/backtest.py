@@ -1,0 +1,459 @@
+"""What production would have seen: the past replayed in the order of the calls.
+
+A model is trained on the rows whose answers were known at the time, scores the rows that came
+next, and gives way to the next model. No row is ever scored by a model that has seen it, or
+anything later.
+"""
+
+import os
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import pairwise
+from math import ceil
+from typing import Literal, NamedTuple, TypeAlias
+
+import numpy as np
+import pandas as pd
+import xgboost
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from bank_marketing import schema
+from bank_marketing.comparison import compare_roc_auc, roc_auc
+from bank_marketing.config import (
+    BacktestSettings,
+    EvaluationSettings,
+    FeatureSettings,
+    ModelSettings,
+    Settings,
+)
+from bank_marketing.encoder import Encoder
+from bank_marketing.errors import DataError
+from bank_marketing.evaluation import Interval, percentile_interval, resampled_score_metrics
+from bank_marketing.folds import stop_early, without_zeros
+from bank_marketing.model import booster_parameters, labels
+
+Metrics = dict[str, Interval]
+Baseline = Literal["never_retrained", "logistic_regression"]
+Features: TypeAlias = csr_matrix
+Answers = NDArray[np.int8]
+Scores = NDArray[np.float64]
+Scorer = Callable[[Features], Scores]
+Measure = Callable[[Answers, Scores], Metrics]
+
+# Shuffled rows change their month so often that they seem to span decades.
+_MOST_YEARS = 30
+_CADENCES = (1, 3, 6, None)  # months from one training to the next; None: there is no next
+_WATCHED = 0.1  # share of a window, its latest rows, on which the number of trees is found
+_MONTHS_OF_YEAR = next(
+    column.categories
+    for column in schema.COLUMNS
+    if isinstance(column, schema.Categorical) and column.name == schema.CALENDAR_COLUMN
+)
+
+
+class Rows(NamedTuple):
+    """Consecutive rows of the table: from `start` up to, but without, `stop`."""
+
+    start: int
+    stop: int
+
+
+class Month(NamedTuple):
+    """A month with calls; year 1 is the table's first, which it does not name."""
+
+    year: int
+    name: str
+    rows: Rows
+
+
+class Turn(NamedTuple):
+    """The rows that a model is trained on, and those that it scores until the next takes over."""
+
+    trained: Rows
+    scored: Rows
+
+
+class Period(Settings):
+    """One month of calls, each scored by the model in use at the time.
+
+    `trainings` counts the models that took over within the month. `metrics` and `baselines`, the
+    ROC-AUC of each, are None where all answers are the same.
+    """
+
+    year: int
+    month: str
+    rows: int
+    positives: int
+    trainings: int
+    metrics: Metrics | None
+    baselines: dict[Baseline, float] | None
+
+
+class Cadence(Settings):
+    """What retraining every so many months would have reached on the same rows.
+
+    `months` is None for the first model alone; `difference` is to retraining every month.
+    """
+
+    months: int | None
+    trainings: int
+    roc_auc: Interval
+    difference: Interval
+
+    @property
+    def name(self) -> str:
+        if self.months is None:
+            return "never"
+        return "every month" if self.months == 1 else f"every {self.months} months"
+
+
+class Backtest(Settings):
+    """The replay of one way to retrain; `metrics` and `baselines` are over all scored rows."""
+
+    settings: BacktestSettings
+    confidence: float
+    rows: int
+    positives: int
+    trainings: int
+    metrics: Metrics
+    baselines: dict[Baseline, Metrics]
+    periods: tuple[Period, ...]
+    cadences: tuple[Cadence, ...]
+
+    @property
+    def roc_auc_within_months(self) -> float | None:
+        """Return the share of ordered pairs among those of a subscriber and another of one month.
+
+        Pooled ROC-AUC also counts pairs of different months, which differ in much more than their
+        customers. None if no month has both answers.
+        """
+        judged = [(each.metrics["roc_auc"].value, each) for each in self.periods if each.metrics]
+        pairs = [each.positives * (each.rows - each.positives) for _, each in judged]
+        if not pairs:
+            return None
+        return float(np.average([value for value, _ in judged], weights=pairs))
+
+    @property
+    def needed_cadence(self) -> Cadence:
+        """Return the rarest retraining that is not worse than the monthly one beyond chance."""
+        return next(each for each in reversed(self.cadences) if each.difference.high >= 0)
+
+    @property
+    def answer(self) -> str:
+        """Say how often this model must be retrained, and why."""
+        needed = self.needed_cadence
+        monthly, *_ = self.cadences
+        rarer = self.cadences[self.cadences.index(needed) + 1 :]
+        found = f"reaches ROC-AUC {_words(needed.roc_auc)}"
+        if not rarer:
+            return (
+                f"Retraining gains nothing: the first model {found}, "
+                f"against {monthly.roc_auc.value:.3f} if it is retrained every month."
+            )
+        loss = rarer[0].difference
+        loses = Interval(value=-loss.value, low=-loss.high, high=-loss.low)
+        return (
+            f"Retrain this model {needed.name}: it then {found}. "
+            f"Retrained {rarer[0].name}, it loses {_words(loses)} against retraining every month."
+        )
+
+
+class _Examples(NamedTuple):
+    features: Features  # shape (rows, features), see `folds.without_zeros`
+    answers: Answers  # 0 or 1, shape (rows,)
+
+    def part(self, rows: Rows) -> "_Examples":
+        return _Examples(self.features[slice(*rows)], self.answers[slice(*rows)])
+
+
+class _Replay(NamedTuple):
+    """What came true from row `start` on, and what was foreseen; arrays of equal shape."""
+
+    start: int
+    answers: Answers
+    ours: Scores
+    rivals: dict[Baseline, Scores]
+
+    def part(self, rows: Rows) -> "_Replay":
+        at = slice(max(0, rows.start - self.start), rows.stop - self.start)
+        rivals = {name: scores[at] for name, scores in self.rivals.items()}
+        return _Replay(max(rows.start, self.start), self.answers[at], self.ours[at], rivals)
+
+
+def backtest(
+    data: pd.DataFrame,
+    features: FeatureSettings,
+    model: ModelSettings,
+    settings: BacktestSettings,
+    evaluation: EvaluationSettings,
+) -> Backtest:
+    """Replay the calls of `data`, which are in the order of time and hold the target.
+
+    Scoring starts as soon as `min_train_rows` answers are known. The metrics are those of
+    `evaluate` that read the scores alone: nothing here depends on a threshold. The baselines score
+    the same rows: the first model without its successors, and logistic regression trained whenever
+    ours is.
+
+    Raises:
+        DataError: The rows are not in the order of time or too few, or a model would have to learn
+            from answers that are all the same.
+
+    Source:
+        L. Tashman, "Out-of-sample tests of forecasting accuracy: an analysis and review",
+        International Journal of Forecasting 16, 2000 (rolling origin, windows).
+    """
+    months = find_months(data)
+    turns = plan_turns(months, settings)
+    cadences = {every: plan_by_months(months, settings, every) for every in _CADENCES}
+
+    encoder = Encoder.from_schema(economic_indicators=features.economic_indicators)
+    encoded = without_zeros(encoder.encode(data), numbers=len(encoder.numbers))
+    examples = _Examples(encoded, labels(data))
+    trees = _train_all([turns, *cadences.values()], examples, partial(_grow_trees, model=model))
+    linear = _train_all([turns], examples, _fit_line)
+
+    by_cadence = {every: _score(plan, trees, examples) for every, plan in cadences.items()}
+    replay = _Replay(
+        start=turns[0].scored.start,
+        answers=examples.answers[turns[0].scored.start :],
+        ours=_score(turns, trees, examples),
+        rivals={
+            "never_retrained": by_cadence[None],
+            "logistic_regression": _score(turns, linear, examples),
+        },
+    )
+    measure = partial(_measure, evaluation=evaluation)
+    return Backtest(
+        settings=settings,
+        confidence=evaluation.confidence,
+        rows=replay.answers.size,
+        positives=int(replay.answers.sum()),
+        trainings=len(turns),
+        metrics=measure(replay.answers, replay.ours),
+        baselines={name: measure(replay.answers, rival) for name, rival in replay.rivals.items()},
+        periods=tuple(
+            _period(month, turns, replay.part(month.rows), measure)
+            for month in months
+            if month.rows.stop > replay.start
+        ),
+        cadences=tuple(
+            _cadence(every, len(plan), replay.answers, by_cadence, evaluation.confidence)
+            for every, plan in cadences.items()
+        ),
+    )
+
+
+def find_months(data: pd.DataFrame) -> tuple[Month, ...]:
+    """Recover the calendar from the order of the rows: they name their month, but no year.
+
+    A month begins where its name changes, and a year where the months start over. Two years that
+    meet in the same month, without another in between, cannot be told apart.
+
+    Raises:
+        DataError: A row names an unknown month, or the rows are not in order.
+    """
+    names = data[schema.CALENDAR_COLUMN]
+    numbers = pd.Index(_MONTHS_OF_YEAR).get_indexer(pd.Index(names))
+    if unknown := sorted(set(names[numbers < 0].astype(str))):
+        raise DataError(
+            f"column {schema.CALENDAR_COLUMN!r} must name a month, got {', '.join(unknown[:5])}; "
+            "backtest on the rows that validation accepted"
+        )
+    starts = np.flatnonzero(np.diff(numbers, prepend=-1))
+    years = 1 + np.cumsum(np.diff(numbers[starts], prepend=0) < 0)
+    if years.max(initial=1) > _MOST_YEARS:
+        raise DataError(
+            f"the rows are not in the order of the calls: column {schema.CALENDAR_COLUMN!r} "
+            f"changes {len(starts) - 1} times in {len(numbers)} rows, as if they spanned "
+            f"{years[-1]} years; backtest on the table before it is split or shuffled"
+        )
+    stops = [*starts[1:].tolist(), len(numbers)]
+    return tuple(
+        Month(year, _MONTHS_OF_YEAR[numbers[start]], Rows(start, stop))
+        for year, start, stop in zip(years.tolist(), starts.tolist(), stops, strict=True)
+    )
+
+
+def plan_turns(months: Sequence[Month], settings: BacktestSettings) -> tuple[Turn, ...]:
+    """Return the turns of `settings`: one for each month, or for every `retrain_rows` rows.
+
+    A label is known `label_delay_months` months with calls after its own, at the start of that
+    month; without a delay, at once.
+
+    Raises:
+        DataError: Nowhere in the table are `min_train_rows` answers known.
+    """
+    if settings.retrain_rows is None:
+        return plan_by_months(months, settings, every=1)
+    first = _first_scored(months, settings)
+    return _turns(range(first, months[-1].rows.stop, settings.retrain_rows), months, settings)
+
+
+def plan_by_months(
+    months: Sequence[Month], settings: BacktestSettings, every: int | None
+) -> tuple[Turn, ...]:
+    """Return the turns of retraining in each `every`-th month with calls; of one model if None.
+
+    Raises:
+        DataError: As `plan_turns`.
+    """
+    first = _first_scored(months, settings)
+    starts = [first, *(month.rows.start for month in months if month.rows.start > first)]
+    return _turns(starts[::every] if every else starts[:1], months, settings)
+
+
+def _first_scored(months: Sequence[Month], settings: BacktestSettings) -> int:
+    """Return the first row before whose call `min_train_rows` answers were known."""
+    delayed = settings.label_delay_months > 0  # then answers become known at the start of a month
+    candidates = [month.rows.start for month in months] if delayed else [settings.min_train_rows]
+    for row in candidates:
+        known = _known(row, months, settings)
+        if known >= settings.min_train_rows and row < months[-1].rows.stop:
+            return row
+    raise DataError(
+        f"no row of {len(months)} months has {settings.min_train_rows} rows before it whose "
+        f"answers are known after {settings.label_delay_months} months; lower "
+        "backtest.min_train_rows or use more rows"
+    )
+
+
+def _known(row: int, months: Sequence[Month], settings: BacktestSettings) -> int:
+    """Count the rows, from the first on, whose answers are known when `row` is called."""
+    if settings.label_delay_months == 0:
+        return row
+    current = bisect_right(months, row, key=lambda month: month.rows.start) - 1
+    return months[max(0, current - settings.label_delay_months)].rows.start
+
+
+def _turns(
+    takeovers: Sequence[int], months: Sequence[Month], settings: BacktestSettings
+) -> tuple[Turn, ...]:
+    return tuple(
+        Turn(_window(_known(start, months, settings), settings), Rows(start, stop))
+        for start, stop in pairwise([*takeovers, months[-1].rows.stop])
+    )
+
+
+def _window(known: int, settings: BacktestSettings) -> Rows:
+    sliding = settings.strategy == "sliding"
+    return Rows(max(0, known - settings.window_rows) if sliding else 0, known)
+
+
+def _train_all(
+    plans: Iterable[Sequence[Turn]], examples: _Examples, train: Callable[[_Examples], Scorer]
+) -> dict[Rows, Scorer]:
+    """Train once on each window of the plans, which share many of them."""
+    windows = sorted({turn.trained for plan in plans for turn in plan})
+    for window in windows:
+        _require_both_classes(window, examples)
+    with ThreadPoolExecutor(os.cpu_count()) as threads:  # XGBoost trains outside Python's lock
+        return dict(zip(windows, threads.map(train, map(examples.part, windows)), strict=True))
+
+
+def _grow_trees(examples: _Examples, model: ModelSettings) -> Scorer:
+    """Find the number of trees on the latest rows, then grow as many from all rows.
+
+    The number follows the drift, as a fixed one cannot, and the latest rows, of which a drifting
+    market leaves few like them, are learned from as well.
+    """
+    rows = len(examples.answers)
+    cut = rows - ceil(_WATCHED * rows)
+    latest = examples.part(Rows(cut, rows))
+    trees = stop_early(
+        model,
+        _matrix(examples.part(Rows(0, cut))),
+        xgboost.DMatrix(latest.features, nthread=1),
+        latest.answers,
+    ).trees
+    booster = xgboost.train(booster_parameters(model), _matrix(examples), trees)
+
+    def score(features: Features) -> Scores:
+        probabilities = booster.predict(xgboost.DMatrix(features, nthread=1))
+        return np.asarray(probabilities, dtype=np.float64)
+
+    return score
+
+
+def _matrix(examples: _Examples) -> xgboost.QuantileDMatrix:
+    return xgboost.QuantileDMatrix(examples.features, label=examples.answers, nthread=1)
+
+
+def _fit_line(examples: _Examples) -> Scorer:
+    line = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1_000))
+    line.fit(examples.features.toarray(), examples.answers)
+
+    def score(features: Features) -> Scores:
+        probabilities: Scores = line.predict_proba(features.toarray())[:, 1]
+        return probabilities
+
+    return score
+
+
+def _require_both_classes(window: Rows, examples: _Examples) -> None:
+    answers = examples.part(window).answers
+    if answers.min() == answers.max():
+        raise DataError(
+            f"the answers of rows {window.start} to {window.stop - 1} are all the same, so that "
+            "no model can learn from them; enlarge backtest.window_rows or min_train_rows"
+        )
+
+
+def _score(turns: Sequence[Turn], models: Mapping[Rows, Scorer], examples: _Examples) -> Scores:
+    """Score the rows of all turns, each with the model of its turn."""
+    return np.concatenate(
+        [models[turn.trained](examples.part(turn.scored).features) for turn in turns]
+    )
+
+
+def _measure(answers: Answers, scores: Scores, *, evaluation: EvaluationSettings) -> Metrics:
+    values = resampled_score_metrics(answers, scores, evaluation)
+    return {
+        name: percentile_interval(samples, evaluation.confidence)
+        for name, samples in values.items()
+    }
+
+
+def _period(month: Month, turns: Sequence[Turn], replay: _Replay, measure: Measure) -> Period:
+    positives = int(replay.answers.sum())
+    judged = 0 < positives < replay.answers.size
+    return Period(
+        year=month.year,
+        month=month.name,
+        rows=replay.answers.size,
+        positives=positives,
+        trainings=sum(month.rows.start <= turn.scored.start < month.rows.stop for turn in turns),
+        metrics=measure(replay.answers, replay.ours) if judged else None,
+        baselines={
+            name: float(roc_auc_score(replay.answers, scores))
+            for name, scores in replay.rivals.items()
+        }
+        if judged
+        else None,
+    )
+
+
+def _cadence(
+    every: int | None,
+    trainings: int,
+    answers: Answers,
+    scores: Mapping[int | None, Scores],
+    confidence: float,
+) -> Cadence:
+    compared = compare_roc_auc(answers, scores[every], scores[1], confidence=confidence)
+    return Cadence(
+        months=every,
+        trainings=trainings,
+        roc_auc=roc_auc(answers, scores[every]).interval(confidence),
+        difference=compared.difference,
+    )
+
+
+def _words(interval: Interval) -> str:
+    return f"{interval.value:.3f} ({interval.low:.3f} to {interval.high:.3f})"

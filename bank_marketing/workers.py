@@ -1,0 +1,102 @@
+"""Processes that score hyperparameters, one fold at a time each."""
+
+import signal
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+
+from xgboost.core import XGBoostError
+
+from bank_marketing.config import ModelSettings
+from bank_marketing.errors import PlatformError
+from bank_marketing.folds import CrossValidation, FoldedRows, FoldScore, Metric
+
+# A fork would copy the locks of threads that it does not copy; XGBoost and others have such.
+_PROCESSES = get_context("spawn")
+
+
+class Refusal(str):
+    """Why XGBoost would not train, in its words."""
+
+    __slots__ = ()
+
+
+class Worker:
+    """A process that trains with one thread."""
+
+    def __init__(self, rows: FoldedRows, metric: Metric) -> None:
+        self.connection, theirs = _PROCESSES.Pipe()
+        self._process = _PROCESSES.Process(target=_serve, args=(rows, metric, theirs), daemon=True)
+        self._process.start()
+        theirs.close()  # so that the end of the process is the end of the connection
+
+    def ask(self, model: ModelSettings, fold: int) -> None:
+        """Have `model` scored on `fold`."""
+        try:
+            self.connection.send((model, fold))
+        except OSError as error:
+            raise self._death() from error
+
+    def answer(self) -> FoldScore | Refusal:
+        """Wait for the answer to what was asked.
+
+        Raises:
+            PlatformError: The process has ended.
+        """
+        try:
+            answer: FoldScore | Refusal = self.connection.recv()
+        except (EOFError, OSError) as error:
+            raise self._death() from error
+        return answer
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.join()
+        self.connection.close()
+
+    def _death(self) -> PlatformError:
+        self._process.join()
+        return PlatformError(
+            f"a tuning process ended with exit code {self._process.exitcode}; -9 is most often a "
+            "lack of memory: lower tuning.workers, and start again to continue the search"
+        )
+
+
+@contextmanager
+def start_workers(rows: FoldedRows, metric: Metric, count: int) -> Iterator[list[Worker]]:
+    """Start `count` processes; they end with the block, or with this process."""
+    workers: list[Worker] = []
+    try:
+        for _ in range(count):
+            workers.append(Worker(rows, metric))  # noqa: PERF401  # `finally` stops what started
+        yield workers
+    finally:
+        for worker in workers:
+            worker.stop()
+
+
+def with_answers(workers: Iterable[Worker], timeout_s: float) -> list[Worker]:
+    """Return those whose answer is there, after waiting for the first one."""
+    by_connection = {worker.connection: worker for worker in workers}
+    ready = wait(list(by_connection), timeout_s)
+    return [worker for connection, worker in by_connection.items() if connection in ready]
+
+
+def _serve(rows: FoldedRows, metric: Metric, connection: Connection) -> None:
+    # Ctrl-C reaches every process of a terminal; the one that asks decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    validation = CrossValidation(rows, metric)
+    try:
+        while True:
+            model, fold = connection.recv()
+            connection.send(_score(validation, model, fold))
+    except (EOFError, OSError):
+        return  # nobody asks any more
+
+
+def _score(validation: CrossValidation, model: ModelSettings, fold: int) -> FoldScore | Refusal:
+    try:
+        return validation.score(model, fold)
+    except XGBoostError as error:
+        return Refusal(str(error).partition("\n")[0])

@@ -1,0 +1,226 @@
+"""Who is the champion: decided in MLflow and ZenML together, with who, when and why."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from bank_marketing.errors import PlatformError
+from platforms.base import CHALLENGER, CHAMPION, ModelRegistry, ModelVersion
+from registry.history import (
+    HISTORY,
+    Action,
+    Event,
+    Reason,
+    approval,
+    champion,
+    former_champions,
+    history,
+    predecessor,
+    to_json,
+)
+from registry.transaction import together
+from registry.zenml_versions import (
+    copy_history,
+    has_history,
+    set_stages,
+    stage_changes,
+    stages_of,
+    zenml_name,
+)
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """What is left to do until `version` is the champion in both registries.
+
+    `former` is the champion in MLflow, which may be the version itself; `event` is None where the
+    history knows already how it became that. `stages` are to be set in ZenML, where they are now
+    `stages_before`.
+    """
+
+    version: ModelVersion
+    former: ModelVersion | None
+    event: Event | None
+    stages: dict[str, str]
+    stages_before: dict[str, str]
+    history_is_copied: bool
+
+    @property
+    def moves_alias(self) -> bool:
+        return self.former is None or self.former.version != self.version.version
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """The history of the version once the promotion is carried out."""
+        return (*history(self.version), *([self.event] if self.event else []))
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """Everything that is left to do, in words; nothing if the version reigns already."""
+        number = self.version.version
+        found = [
+            f"ZenML: {name} from {self.stages_before[name]} to {stage}"
+            for name, stage in self.stages.items()
+        ]
+        if self.event:
+            event = f"{self.event.action} by {self.event.who}: {self.event.because}"
+            found.append(f"MLflow: history of version {number}: {event}")
+        if self.moves_alias:
+            origin = f"version {self.former.version}" if self.former else "nobody"
+            found.append(f"MLflow: {CHAMPION} from {origin} to version {number}")
+        if self.event or not self.history_is_copied:
+            found.append(f"ZenML: history of {zenml_name(number)}")
+        return tuple(found)
+
+
+def plan_promotion(registry: ModelRegistry, name: str, wanted: str, reason: Reason) -> Promotion:
+    """Return what makes version or alias `wanted` the champion.
+
+    Raises:
+        PlatformError: As `plan`, there is no such version, or others would rely on one that nobody
+            has approved.
+    """
+    version = registry.version(name, wanted)
+    number = version.version
+    promotion = plan(registry, version, "promoted", reason)
+    if not registry.is_local and approval(version) is None:
+        raise PlatformError(
+            f"version {number} of {name!r} is not approved, which a shared registry demands; run "
+            f"`python run.py model approve {number} --because TEXT`"
+        )
+    return promotion
+
+
+def plan_rollback(
+    registry: ModelRegistry, name: str, wanted: str | None, reason: Reason
+) -> Promotion:
+    """Return what makes a former champion the champion again: by default, the one before.
+
+    Raises:
+        PlatformError: As `plan`, there is none before, or `wanted` never was the champion.
+    """
+    versions = registry.versions(name)
+    wanted = wanted or predecessor(versions)
+    if wanted is None:
+        raise PlatformError(
+            f"the history of {name!r} knows no {CHAMPION} before the present one; "
+            "see `python run.py model list`"
+        )
+    version = registry.version(name, wanted)
+    if version.version not in former_champions(versions):
+        raise PlatformError(
+            f"version {version.version} of {name!r} never was the {CHAMPION}, so that nothing can "
+            f"be rolled back to it; run `python run.py model promote {version.version}`"
+        )
+    return plan(registry, version, "rolled back", reason)
+
+
+def plan(
+    registry: ModelRegistry, version: ModelVersion, action: Action, reason: Reason
+) -> Promotion:
+    """Return what makes `version` the champion.
+
+    Raises:
+        PlatformError: ZenML does not have the version, or others would rely on one that learned
+            from invented customers.
+    """
+    name, crowned = version.name, zenml_name(version.version)
+    if not is_fit_for(registry, version):
+        raise PlatformError(
+            f"version {version.version} of {name!r} learned from synthetic customers and can be "
+            f"the {CHAMPION} in a registry of this machine only; train on real data"
+        )
+    stages = stages_of(name)
+    if crowned not in stages:
+        raise PlatformError(
+            f"ZenML has no {crowned} of model {name!r}, which MLflow has; was it deleted there, or "
+            "registered with another ZenML server?"
+        )
+    versions = registry.versions(name)
+    former = champion(versions)
+    reigns = former is not None and former.version == version.version
+    known = reigns and any(event.crowns for event in history(version))
+    challenger = next((each for each in versions if CHALLENGER in each.aliases), None)
+    event = Event(
+        action=action,
+        former=former.version if former and not reigns else None,
+        **dict(reason),
+    )
+    return Promotion(
+        version=version,
+        former=former,
+        event=None if known else event,
+        stages=stage_changes(
+            stages,
+            champion=crowned,
+            challenger=zenml_name(challenger.version) if challenger else None,
+        ),
+        stages_before=stages,
+        history_is_copied=has_history(name, version.version, history(version)),
+    )
+
+
+def carry_out(registry: ModelRegistry, promotion: Promotion) -> None:
+    """Do all that `promotion` says, or nothing of it.
+
+    The alias in MLflow is what decides: a process that is killed before it has moved leaves the
+    former champion, one killed after it the new one, and promoting the champion does the rest.
+
+    Raises:
+        PlatformError: MLflow refused; says whether both registries are as they were.
+    """
+    version, former = promotion.version, promotion.former
+    name, number = version.name, version.version
+    with together(f"version {number} did not become the {CHAMPION}") as undo:
+        before = {each: promotion.stages_before[each] for each in promotion.stages}
+        undo.callback(set_stages, name, before)
+        set_stages(name, promotion.stages)
+        if promotion.event:
+            _note(registry, version, promotion.event, undo)
+        if promotion.moves_alias:
+            registry.set_alias(name, CHAMPION, number)
+            if former:
+                undo.callback(registry.set_alias, name, CHAMPION, former.version)
+            else:
+                undo.callback(registry.remove_alias, name, CHAMPION)
+        # The last, because ZenML cannot forget it again.
+        copy_history(name, number, promotion.events)
+
+
+def approve(registry: ModelRegistry, name: str, wanted: str, reason: Reason) -> Event:
+    """Approve version or alias `wanted`, and return the approval: an earlier one if there is one.
+
+    Raises:
+        PlatformError: There is no such version, or MLflow refused.
+    """
+    version = registry.version(name, wanted)
+    earlier = approval(version)
+    if earlier is not None:
+        return earlier
+    event = Event(action="approved", former=None, **dict(reason))
+    with together(f"version {version.version} was not approved") as undo:
+        _note(registry, version, event, undo)
+        copy_history(name, version.version, (*history(version), event))
+    return event
+
+
+def is_fit_for(registry: ModelRegistry, version: ModelVersion) -> bool:
+    """Say whether `version` may be the champion here.
+
+    What learned from invented customers is one only where nobody else would rely on it.
+    """
+    return registry.is_local or not is_synthetic(version)
+
+
+def is_synthetic(version: ModelVersion) -> bool:
+    """Say whether `version` learned from invented customers."""
+    return version.tags.get("data_source") == "synthetic"
+
+
+def _note(registry: ModelRegistry, version: ModelVersion, event: Event, undo: ExitStack) -> None:
+    """Add `event` to the history in MLflow."""
+    name, number = version.name, version.version
+    registry.tag(name, number, {HISTORY: to_json((*history(version), event))})
+    if HISTORY in version.tags:
+        undo.callback(registry.tag, name, number, {HISTORY: version.tags[HISTORY]})
+    else:
+        undo.callback(registry.remove_tag, name, number, HISTORY)

@@ -1,0 +1,33 @@
+"""Changes in two registries that stand together, or not at all."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from bank_marketing.errors import PlatformError
+
+
+@contextmanager
+def together(failure: str) -> Iterator[ExitStack]:
+    """Give the block a stack for what undoes its changes; it is used unless the block succeeds.
+
+    Raises:
+        PlatformError: A registry refused; says that `failure`, and whether both are as they were.
+    """
+    refusal = None
+    try:
+        with ExitStack() as undo:
+            try:
+                yield undo
+            except PlatformError as error:
+                refusal = error
+                raise
+            undo.pop_all()
+    except PlatformError as error:
+        if error is refusal:
+            raise PlatformError(
+                f"{error}; {failure}, and both registries are as they were"
+            ) from error
+        raise PlatformError(
+            f"{refusal or 'interrupted'}; {failure}, and undoing what had been done failed as "
+            f"well: {error}; do it again as soon as both registries answer"
+        ) from error

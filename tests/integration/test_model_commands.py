@@ -1,0 +1,414 @@
+"""`run.py model …` on a real ZenML store and a real MLflow, also one that goes away."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import mlflow
+import pytest
+from mlflow import MlflowClient
+from zenml.client import Client
+
+from bank_marketing.dataset import DataOrigin
+from bank_marketing.errors import PlatformError
+from bank_marketing.model import train_bundle
+from platforms.base import CHALLENGER, CHAMPION, ModelRegistry, ModelVersion, RunRecord
+from platforms.factory import model_registry
+from platforms.mlflow_registry import MlflowRegistry
+from registry.active import active_registry, tracking_uri
+from registry.history import HISTORY, Reason, history
+from registry.promotion import approve, carry_out, plan_promotion
+from registry.versions import crown_if_vacant, register
+from registry.zenml_versions import set_stages, stages_of
+from stacks import registration
+from stacks.files import load_stack
+from tests.mlflow_server import Server, free_port, serve
+
+pytestmark = pytest.mark.slow
+
+NAME = "bank-marketing"  # of configs/training.yaml
+STAGES = {"v1": "production", "v2": "archived", "v3": "staging"}
+
+
+class Store:
+    """A registry with three versions: 1 is the champion, 3 the challenger."""
+
+    def __init__(self, registry: ModelRegistry, uri: str) -> None:
+        self.registry = registry
+        self.uri = uri
+
+    @property
+    def champion(self) -> str:
+        return self.registry.version(NAME, CHAMPION).version
+
+    @property
+    def stages(self) -> dict[str, str]:
+        return stages_of(NAME)
+
+    def events(self, version: str) -> list[tuple[str, str | None, str]]:
+        found = history(self.registry.version(NAME, version))
+        return [(event.action, event.former, event.because) for event in found]
+
+    def events_in_zenml(self, version: str) -> list[Any]:
+        return Client().get_model_version(NAME, f"v{version}").run_metadata[HISTORY]
+
+
+def publish(
+    registry: ModelRegistry, bundle, name: str, *, judged_against: str = "", **changes: Any
+) -> ModelVersion:
+    """Register a version as a run does whose test had the metrics and data of `changes`."""
+    values = {"data": "uci", "auc": 0.77, "depth": 5, "fingerprint": "b" * 64, **changes}
+    data = DataOrigin(
+        origin=values["data"],
+        uri="https://example.org/table.csv",
+        sha256="a" * 64,
+        edition="semicolon",
+        fingerprint=values["fingerprint"],
+        rows=4000,
+    )
+    metrics = {"test_roc_auc": 0, "test_roc_auc_low": -0.02, "test_roc_auc_high": 0.02}
+    tags = {
+        "zenml_run_id": "12345678-0000-0000-0000-000000000000",
+        "zenml_run_name": "training-1",
+        "zenml_stack": "bank-marketing-local",
+        "data_source": data.origin,
+        "data_sha256": data.sha256,
+        "data_fingerprint": data.fingerprint,
+        "git_commit": "c" * 40,
+        "judged_against": judged_against,
+    }
+    with mlflow.start_run():
+        run = registry.active_run()
+        registry.record(
+            run,
+            RunRecord(
+                parameters={"model.max_depth": str(values["depth"]), "split.seed": "42"},
+                metrics={metric: values["auc"] + offset for metric, offset in metrics.items()},
+                tags={},
+                data=data,
+                pages={},
+            ),
+        )
+        return register(registry, name, bundle, run, tags=tags, artifact_ids=())
+
+
+@pytest.fixture(scope="module")
+def bundle(contacts, settings):
+    model = settings.model.model_copy(update={"n_estimators": 5})
+    return train_bundle(contacts[:3000], contacts[3000:], settings.features, model)
+
+
+@pytest.fixture(scope="module")
+def published(run, bundle, tmp_path_factory) -> Iterator[Store]:
+    assert run("stack", "apply").exit_code == 0
+    with registration.using(load_stack("local")):
+        registry, uri = active_registry(), tracking_uri()
+        mlflow.set_tracking_uri(uri)
+        folder = tmp_path_factory.mktemp("artifacts").as_uri()
+        mlflow.set_experiment(experiment_id=mlflow.create_experiment(NAME, folder))
+        first = publish(registry, bundle, NAME)
+        crown_if_vacant(registry, first)
+        publish(registry, bundle, NAME, depth=4, judged_against="1")
+        publish(registry, bundle, NAME, auc=0.79, fingerprint="d" * 64, judged_against="2")
+        yield Store(registry, uri)
+    mlflow.set_tracking_uri(None)
+
+
+@pytest.fixture
+def store(published: Store) -> Store:
+    """The three versions as they were registered, whatever tests have done to them."""
+    registry = published.registry
+    for version in registry.versions(NAME):
+        registry.remove_tag(NAME, version.version, HISTORY)
+    registry.set_alias(NAME, CHALLENGER, "3")
+    registry.remove_alias(NAME, CHAMPION)
+    crown_if_vacant(registry, registry.version(NAME, "1"))
+    set_stages(NAME, STAGES)
+    return published
+
+
+@pytest.fixture(scope="module")
+def server(published: Store, tmp_path_factory) -> Iterator[Server]:
+    """The same store as others see it."""
+    with serve(published.uri, tmp_path_factory.mktemp("server")) as server:
+        yield server
+
+
+@pytest.fixture
+def promote(run):
+    def promote(version: str, *options: str):
+        return run("model", "promote", version, "--because", "it is better", *options)
+
+    return promote
+
+
+@pytest.fixture
+def roll_back(run):
+    def roll_back(*arguments: str):
+        return run("model", "rollback", *arguments, "--because", "complaints")
+
+    return roll_back
+
+
+class TestRegistering:
+    def test_the_first_champion_starts_the_history(self, store):
+        assert store.champion == "1"
+        assert store.events("1") == [("promoted", None, "the first version that passed the gate")]
+        assert history(store.registry.version(NAME, "1"))[0].who == "run training-1"
+
+    def test_stages_follow_the_aliases(self, store, bundle):
+        for _ in range(3):
+            crown_if_vacant(store.registry, publish(store.registry, bundle, "staged"))
+
+        assert stages_of("staged") == {"v1": "production", "v2": "archived", "v3": "staging"}
+
+
+class TestPromoting:
+    def test_alias_and_stage_move_together(self, store, promote):
+        outcome = promote("challenger")
+
+        assert outcome.exit_code == 0
+        assert outcome.output.splitlines()[-1] == "version 3 is the champion"
+        assert store.champion == "3"
+        assert store.stages == {"v1": "archived", "v2": "archived", "v3": "production"}
+
+    def test_who_when_and_why_are_kept_in_both(self, store, promote, monkeypatch):
+        monkeypatch.setenv("LOGNAME", "ann")
+        before = datetime.now(UTC)
+
+        promote("3")
+
+        (event,) = history(store.registry.version(NAME, "3"))
+        assert (event.who, event.because, event.former) == ("ann", "it is better", "1")
+        assert before <= event.when <= datetime.now(UTC)
+        assert store.events_in_zenml("3") == [event.model_dump(mode="json")]
+
+    def test_a_rehearsal_says_the_same_and_touches_nothing(self, store, promote):
+        rehearsal = promote("3", "--dry-run")
+
+        assert store.champion == "1"
+        assert store.stages == STAGES
+        assert store.events("3") == []
+        assert rehearsal.output.splitlines()[-1] == "nothing was touched"
+        assert promote("3").output.splitlines()[:-1] == rehearsal.output.splitlines()[:-1]
+
+    def test_twice_is_once(self, store, promote):
+        promote("3")
+
+        again = promote("3")
+
+        assert again.output == "version 3 is the champion in both registries: nothing to do\n"
+        assert len(store.events("3")) == 1
+
+    def test_what_a_killed_process_left_half_done_is_completed(self, store, promote):
+        store.registry.set_alias(NAME, CHAMPION, "3")  # and then the stages did not move
+
+        outcome = promote("3")
+
+        assert outcome.exit_code == 0
+        assert store.stages == {"v1": "archived", "v2": "archived", "v3": "production"}
+
+    def test_or_taken_back_by_promoting_the_champion(self, store, promote):
+        set_stages(NAME, {"v3": "production"})  # and then the alias did not move
+
+        outcome = promote("1")
+
+        assert outcome.exit_code == 0
+        assert (store.champion, store.stages) == ("1", STAGES)
+
+    def test_a_version_that_zenml_lacks_is_named(self, store, bundle):
+        publish(store.registry, bundle, "lacking")
+        Client().delete_model_version(Client().get_model_version("lacking", "v1").id)
+
+        with pytest.raises(PlatformError, match="ZenML has no v1 of model 'lacking'"):
+            plan_promotion(store.registry, "lacking", "1", reason())
+
+    @pytest.mark.parametrize("because", ["", "  "])
+    def test_a_reason_is_demanded(self, run, because):
+        outcome = run("model", "promote", "3", "--because", because)
+
+        assert outcome.exit_code == 2
+        assert "say why" in outcome.errors
+
+
+class TestRollingBack:
+    def test_the_former_champion_returns(self, store, promote, roll_back):
+        promote("3")
+
+        outcome = roll_back()
+
+        assert outcome.exit_code == 0
+        assert (store.champion, store.stages["v1"]) == ("1", "production")
+        assert store.events("1")[-1] == ("rolled back", "3", "complaints")
+
+    def test_any_former_champion_can_be_named(self, store, promote, roll_back):
+        promote("2")
+        promote("3")
+
+        outcome = roll_back("1")
+
+        assert outcome.exit_code == 0
+        assert store.champion == "1"
+
+    def test_a_version_that_never_reigned_is_refused(self, store, roll_back):
+        outcome = roll_back("2")
+
+        assert outcome.exit_code == 1
+        assert "version 2 of 'bank-marketing' never was the champion" in outcome.errors
+        assert store.champion == "1"
+
+    @pytest.mark.usefixtures("store")
+    def test_the_first_champion_cannot_be_rolled_back(self, roll_back):
+        outcome = roll_back()
+
+        assert outcome.exit_code == 1
+        assert "knows no champion before the present one" in outcome.errors
+
+
+class TestApproving:
+    def test_an_approval_is_kept_in_both_and_once(self, store, run):
+        first = run("model", "approve", "2", "--because", "reviewed")
+        second = run("model", "approve", "2", "--because", "reviewed again")
+
+        assert first.exit_code == second.exit_code == 0
+        assert store.events("2") == [("approved", None, "reviewed")]
+        assert [event["because"] for event in store.events_in_zenml("2")] == ["reviewed"]
+        assert second.output == first.output
+
+
+class TestReading:
+    @pytest.mark.usefixtures("store")
+    def test_the_list_tells_what_one_chooses_by(self, run):
+        run("model", "approve", "3", "--because", "reviewed")
+
+        lines = run("model", "list").output.splitlines()
+
+        newest, _, oldest = (line for line in lines if "training-1" in line)
+        assert "challenger" in newest
+        assert "0.7900 (0.7700 to 0.8100)" in newest
+        assert "by " in newest
+        assert "champion" in oldest
+        assert "uci" in oldest
+        assert " no " in oldest
+
+    @pytest.mark.usefixtures("store")
+    def test_a_version_is_shown_with_its_history(self, run):
+        output = run("model", "show", "champion").output
+
+        assert "bank-marketing version 1" in output
+        assert "test_roc_auc" in output
+        assert "the first version that passed the gate" in output
+
+    def test_lineage_leads_from_the_version_to_the_data(self, store, run):
+        version = store.registry.version(NAME, "3")
+
+        lines = [line.strip("│├└─ ") for line in run("model", "lineage", "3").output.splitlines()]
+
+        assert [line for line in lines if line.startswith("version")] == ["version 2", "version 1"]
+        wanted = [
+            f"bundle {version.bundle_uri}",
+            f"MLflow run {version.run_id}",
+            "ZenML run 12345678-0000-0000-0000-000000000000 (training-1)",
+            "stack bank-marketing-local",
+            f"git commit {'c' * 40}",
+            "data uci https://example.org/table.csv",
+            f"sha256 {'a' * 64}",
+            f"fingerprint {'d' * 64}",
+            "rows 4,000",
+            "parameters",
+            "model.max_depth = 5",
+            "judged against",
+        ]
+        found = [text for text in wanted if any(line.startswith(text) for line in lines)]
+        assert found == wanted
+
+    @pytest.mark.usefixtures("store")
+    def test_programs_read_the_same_lineage(self, run):
+        lineage = json.loads(run("model", "lineage", "3", "--json").output)
+
+        assert lineage["parents"] == ["2", "1"]
+        assert lineage["data"]["rows"] == 4000
+        assert lineage["parameters"] == {"model.max_depth": "5", "split.seed": "42"}
+
+    @pytest.mark.usefixtures("store")
+    def test_versions_of_one_table_differ_in_parameters_alone(self, run):
+        metrics, _, rest = run("model", "compare", "1", "2").output.partition("Parameters")
+
+        assert "0.7700 (0.7500 to 0.7900)" in metrics
+        assert "model.max_depth" in rest
+        assert "split.seed" not in rest
+        assert "fingerprint" not in rest
+        assert "Both were tested on the same rows" in rest
+
+    @pytest.mark.usefixtures("store")
+    def test_versions_of_two_tables_are_compared_with_a_warning(self, run):
+        output = run("model", "compare", "champion", "challenger").output
+
+        assert "fingerprint" in output
+        assert "The two were tested on different rows" in output
+
+
+class TestSharedRegistry:
+    """MLflow behind a server, which others see as well, and which may go away."""
+
+    @pytest.fixture(autouse=True)
+    def _no_retries(self, monkeypatch):
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+
+    def test_only_what_is_approved_is_promoted(self, store, server):
+        shared = model_registry(server.url)
+
+        with pytest.raises(PlatformError, match="not approved, which a shared registry demands"):
+            plan_promotion(shared, NAME, "3", reason())
+
+        approve(shared, NAME, "3", reason())
+        carry_out(shared, plan_promotion(shared, NAME, "3", reason()))
+        assert store.champion == "3"
+
+    def test_an_invented_model_is_never_the_champion(self, store, server, bundle):
+        publish(store.registry, bundle, "invented", data="synthetic")
+        shared = model_registry(server.url)
+        approve(shared, "invented", "1", reason())
+
+        with pytest.raises(PlatformError, match="learned from synthetic customers"):
+            plan_promotion(shared, "invented", "1", reason())
+
+        crown_if_vacant(shared, shared.version("invented", "1"))
+        assert shared.version("invented", "1").aliases == ("challenger",)
+
+    def test_what_mlflow_could_not_take_back_is_said_and_does_not_count(self, store):
+        class Vanishing(MlflowRegistry):
+            def set_alias(self, *arguments):
+                self._client = MlflowClient(f"http://127.0.0.1:{free_port()}")
+                super().set_alias(*arguments)
+
+        promotion = plan_promotion(store.registry, NAME, "3", reason())
+
+        with pytest.raises(PlatformError, match="undoing what had been done failed as well"):
+            carry_out(Vanishing(store.uri), promotion)
+
+        assert (store.champion, store.stages) == ("1", STAGES)
+        assert plan_promotion(store.registry, NAME, "3", reason()).moves_alias
+
+    # The last one, because the server is gone after it.
+    def test_nothing_moves_if_mlflow_goes_away_after_zenml_has_moved(self, store, server):
+        class Dying(MlflowRegistry):
+            def tag(self, *arguments):
+                assert store.stages["v3"] == "production"
+                server.kill()
+                super().tag(*arguments)
+
+        shared = model_registry(server.url)
+        approve(shared, NAME, "3", reason())
+        promotion = plan_promotion(shared, NAME, "3", reason())
+
+        with pytest.raises(PlatformError, match="and both registries are as they were"):
+            carry_out(Dying(server.url), promotion)
+
+        assert (store.champion, store.stages) == ("1", STAGES)
+        assert [action for action, *_ in store.events("3")] == ["approved"]
+
+
+def reason() -> Reason:
+    return Reason(who="ann", when=datetime.now(UTC), because="it is better")

@@ -1,0 +1,338 @@
+"""The calendar and the plan by hand; the replay by what it may not depend on."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bank_marketing.backtest import (
+    Backtest,
+    Cadence,
+    Period,
+    Rows,
+    backtest,
+    find_months,
+    plan_by_months,
+    plan_turns,
+)
+from bank_marketing.config import BacktestSettings
+from bank_marketing.errors import DataError
+from bank_marketing.evaluation import Interval
+
+MONTHLY = BacktestSettings(
+    strategy="sliding",
+    window_rows=1_500,
+    min_train_rows=1_000,
+    retrain_rows=None,
+    label_delay_months=0,
+)
+
+
+def table(*months):
+    """Return a table with the given numbers of rows of each month, in this order."""
+    return pd.DataFrame({"month": [name for name, rows in months for _ in range(rows)]})
+
+
+# Rows 0-9, 10-14, 15-34, 35-39 and 40-49: two years of ten, five, twenty, five and ten calls.
+CALENDAR = find_months(table(("may", 10), ("jun", 5), ("mar", 20), ("apr", 5), ("dec", 10)))
+
+
+def around(value):
+    return Interval(value=value, low=value - 0.02, high=value + 0.02)
+
+
+def cadences(*differences):
+    """Return retraining every 1, 3 and 6 months and never, by their difference to the first."""
+    return tuple(
+        Cadence(months=months, trainings=1, roc_auc=around(0.7 + each), difference=around(each))
+        for months, each in zip((1, 3, 6, None), (0, *differences), strict=True)
+    )
+
+
+def month_of(*, rows, positives, roc_auc):
+    metrics = None if roc_auc is None else {"roc_auc": around(roc_auc)}
+    return Period(
+        year=1,
+        month="may",
+        rows=rows,
+        positives=positives,
+        trainings=1,
+        metrics=metrics,
+        baselines=None,
+    )
+
+
+def planned(**changes):
+    return BacktestSettings(
+        **{
+            "strategy": "sliding",
+            "window_rows": 12,
+            "min_train_rows": 10,
+            "retrain_rows": None,
+            "label_delay_months": 0,
+            **changes,
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def replay(settings):
+    """Replay a table quickly."""
+    model = settings.model.model_copy(
+        update={
+            "n_estimators": 10,
+            "early_stopping_rounds": 3,
+            "learning_rate": 0.3,
+            "max_depth": 3,
+        }
+    )
+    evaluation = settings.evaluation.model_copy(update={"resamples": 100})
+
+    def replay(data: pd.DataFrame, **changes) -> Backtest:
+        chosen = MONTHLY.model_copy(update=changes)
+        return backtest(data, settings.features, model, chosen, evaluation)
+
+    return replay
+
+
+@pytest.fixture(scope="module")
+def replayed(replay, contacts):
+    return replay(contacts)
+
+
+def test_a_month_begins_where_the_name_changes_and_a_year_where_the_months_start_over():
+    assert [(month.year, month.name, *month.rows) for month in CALENDAR] == [
+        (1, "may", 0, 10),
+        (1, "jun", 10, 15),
+        (2, "mar", 15, 35),
+        (2, "apr", 35, 40),
+        (2, "dec", 40, 50),
+    ]
+
+
+def test_the_same_month_a_year_later_is_another_month():
+    months = find_months(table(("may", 2), ("jun", 1), ("may", 3)))
+
+    assert [(month.year, month.name) for month in months] == [(1, "may"), (1, "jun"), (2, "may")]
+
+
+def test_the_real_table_spans_26_months_of_three_years(real_table):
+    months = find_months(real_table)
+
+    # cons.price.idx, which has one value per calendar month, changes at the same rows.
+    changes = np.flatnonzero(np.diff(real_table["cons.price.idx"])) + 1
+    assert [month.rows.start for month in months] == [0, *changes]
+    assert len(months) == 26
+    year_starts = {month.year: month.rows.start for month in reversed(months)}
+    assert year_starts == {1: 0, 2: 27_690, 3: 39_130}
+
+
+def test_shuffled_rows_are_refused(contacts):
+    with pytest.raises(DataError, match=r"not in the order of the calls: .* before it is split"):
+        find_months(contacts.sample(frac=1, random_state=0))
+
+
+def test_an_unknown_month_is_refused_by_its_name():
+    with pytest.raises(DataError, match="'month' must name a month, got Mai; "):
+        find_months(table(("Mai", 1), ("jun", 2)))
+
+
+@pytest.mark.parametrize("strategy", ["sliding", "expanding"])
+@pytest.mark.parametrize("retrain_rows", [None, 1, 7, 100])
+@pytest.mark.parametrize("delay", [0, 1, 2])
+def test_no_row_is_scored_by_a_model_that_saw_it_or_anything_later(strategy, retrain_rows, delay):
+    settings = planned(
+        strategy=strategy, retrain_rows=retrain_rows, label_delay_months=delay, min_train_rows=5
+    )
+
+    turns = plan_turns(CALENDAR, settings)
+
+    assert all(turn.trained.start < turn.trained.stop <= turn.scored.start for turn in turns)
+
+
+@pytest.mark.parametrize("retrain_rows", [None, 1, 7, 100])
+@pytest.mark.parametrize("delay", [0, 1, 2])
+def test_every_row_from_the_first_on_is_scored_once(retrain_rows, delay):
+    turns = plan_turns(CALENDAR, planned(retrain_rows=retrain_rows, label_delay_months=delay))
+
+    scored = [row for turn in turns for row in range(*turn.scored)]
+    assert scored == list(range(turns[0].scored.start, 50))
+
+
+def test_a_month_is_scored_by_what_was_known_at_its_start():
+    turns = plan_turns(CALENDAR, planned())
+
+    # The window holds the last 12 rows, of which there were 10 before June.
+    assert [(turn.trained, turn.scored) for turn in turns] == [
+        (Rows(0, 10), Rows(10, 15)),
+        (Rows(3, 15), Rows(15, 35)),
+        (Rows(23, 35), Rows(35, 40)),
+        (Rows(28, 40), Rows(40, 50)),
+    ]
+
+
+def test_an_expanding_window_forgets_nothing():
+    turns = plan_turns(CALENDAR, planned(strategy="expanding"))
+
+    assert [turn.trained for turn in turns] == [Rows(0, 10), Rows(0, 15), Rows(0, 35), Rows(0, 40)]
+
+
+def test_answers_of_the_months_of_the_delay_are_not_known():
+    turns = plan_turns(CALENDAR, planned(label_delay_months=1, strategy="expanding"))
+
+    # In the third month, those of the second are missing; so it is the first that can be scored.
+    assert [(turn.trained, turn.scored) for turn in turns] == [
+        (Rows(0, 10), Rows(15, 35)),
+        (Rows(0, 15), Rows(35, 40)),
+        (Rows(0, 35), Rows(40, 50)),
+    ]
+
+
+def test_retraining_by_rows_starts_as_soon_as_there_are_enough():
+    turns = plan_turns(CALENDAR, planned(retrain_rows=15, min_train_rows=12))
+
+    assert [(turn.trained, turn.scored) for turn in turns] == [
+        (Rows(0, 12), Rows(12, 27)),
+        (Rows(15, 27), Rows(27, 42)),
+        (Rows(30, 42), Rows(42, 50)),
+    ]
+
+
+def test_retraining_by_rows_learns_of_delayed_answers_at_the_start_of_a_month_only():
+    turns = plan_turns(
+        CALENDAR, planned(retrain_rows=10, label_delay_months=1, strategy="expanding")
+    )
+
+    # Rows 15 and 25 are in the third month, 35 starts the fourth and 45 is in the fifth.
+    assert [turn.trained.stop for turn in turns] == [10, 10, 15, 35]
+
+
+@pytest.mark.parametrize(
+    ("every", "takeovers"), [(1, [10, 15, 35, 40]), (3, [10, 40]), (None, [10])]
+)
+def test_a_model_stays_until_its_months_are_over(every, takeovers):
+    turns = plan_by_months(CALENDAR, planned(), every)
+
+    assert [turn.scored.start for turn in turns] == takeovers
+    assert turns[-1].scored.stop == 50
+
+
+@pytest.mark.parametrize("delay", [0, 1])
+def test_a_table_with_too_few_rows_is_refused(delay):
+    with pytest.raises(DataError, match="no row of 5 months has 50 rows before it"):
+        plan_turns(CALENDAR, planned(min_train_rows=50, label_delay_months=delay))
+
+
+def test_pooled_figures_are_about_the_rows_of_all_months(replayed, contacts):
+    scored = contacts["y"][1_000:]
+
+    assert replayed.rows == sum(period.rows for period in replayed.periods) == len(scored)
+    assert replayed.positives == sum(period.positives for period in replayed.periods)
+    assert replayed.positives == (scored == "yes").sum()
+
+
+def test_every_month_has_its_own_model_if_retrained_monthly(replayed):
+    assert {period.trainings for period in replayed.periods} == {1}
+    assert replayed.trainings == len(replayed.periods)
+
+
+def test_monthly_retraining_is_its_own_cadence_and_never_is_the_baseline(replayed):
+    monthly, *_, never = replayed.cadences
+
+    assert monthly.roc_auc.value == pytest.approx(replayed.metrics["roc_auc"].value)
+    assert monthly.difference == Interval(value=0, low=0, high=0)
+    assert never.trainings == 1
+    assert never.roc_auc.value == pytest.approx(
+        replayed.baselines["never_retrained"]["roc_auc"].value
+    )
+
+
+def test_answers_from_a_month_on_change_nothing_before(replay, replayed, contacts):
+    start = find_months(contacts)[-3].rows.start
+    later = contacts.index >= start
+    flipped = contacts["y"].map({"yes": "no", "no": "yes"})
+
+    changed = replay(contacts.assign(y=contacts["y"].mask(later, flipped)))
+
+    assert changed.periods[:-3] == replayed.periods[:-3]
+    assert changed.periods[-1] != replayed.periods[-1]
+
+
+def test_with_a_delay_the_answers_of_a_month_do_not_reach_the_next(replay, contacts):
+    in_march = find_months(contacts)[-9].rows
+    flipped = contacts["y"].map({"yes": "no", "no": "yes"})
+    march = (contacts.index >= in_march.start) & (contacts.index < in_march.stop)
+
+    before = replay(contacts, label_delay_months=1)
+    after = replay(contacts.assign(y=contacts["y"].mask(march, flipped)), label_delay_months=1)
+
+    assert after.periods[-8] == before.periods[-8]
+    assert after.periods[-7] != before.periods[-7]
+
+
+def test_a_month_of_one_answer_has_no_metrics_but_counts_in_the_pooled_ones(replay, contacts):
+    last = find_months(contacts)[-1].rows
+    refused = contacts.index >= last.start
+
+    result = replay(contacts.assign(y=contacts["y"].mask(refused, "no")))
+
+    period = result.periods[-1]
+    assert (period.rows, period.positives) == (last.stop - last.start, 0)
+    assert (period.metrics, period.baselines) == (None, None)
+    assert result.rows == len(contacts) - 1_000
+
+
+def test_roc_auc_within_months_weighs_each_month_by_its_pairs(replayed):
+    periods = (
+        month_of(rows=4, positives=2, roc_auc=0.5),
+        month_of(rows=5, positives=0, roc_auc=None),
+        month_of(rows=9, positives=1, roc_auc=0.8),
+    )
+
+    result = replayed.model_copy(update={"periods": periods})
+
+    # 2 x 2 and 1 x 8 pairs: (4 x 0.5 + 8 x 0.8) / 12.
+    assert result.roc_auc_within_months == pytest.approx(0.7)
+    assert result.model_copy(update={"periods": periods[1:2]}).roc_auc_within_months is None
+
+
+def test_the_rarest_retraining_that_loses_nothing_beyond_chance_is_enough(replayed):
+    result = replayed.model_copy(update={"cadences": cadences(0.01, -0.01, -0.20)})
+
+    assert result.needed_cadence.months == 6
+    assert result.answer == (
+        "Retrain this model every 6 months: it then reaches ROC-AUC 0.690 (0.670 to 0.710). "
+        "Retrained never, it loses 0.200 (0.180 to 0.220) against retraining every month."
+    )
+
+
+def test_monthly_retraining_is_needed_where_all_others_lose(replayed):
+    result = replayed.model_copy(update={"cadences": cadences(-0.03, -0.04, -0.05)})
+
+    assert result.answer == (
+        "Retrain this model every month: it then reaches ROC-AUC 0.700 (0.680 to 0.720). "
+        "Retrained every 3 months, it loses 0.030 (0.010 to 0.050) against retraining every month."
+    )
+
+
+def test_no_retraining_is_needed_where_the_first_model_stays_as_good(replayed):
+    result = replayed.model_copy(update={"cadences": cadences(-0.03, -0.04, 0.01)})
+
+    assert result.answer == (
+        "Retraining gains nothing: the first model reaches ROC-AUC 0.710 (0.690 to 0.730), "
+        "against 0.700 if it is retrained every month."
+    )
+
+
+def test_replaying_twice_gives_the_same(replay, replayed, contacts):
+    assert replay(contacts) == replayed
+
+
+def test_a_window_of_one_answer_is_refused(replay, contacts):
+    first = contacts.index < 1_500
+
+    with pytest.raises(DataError, match="answers of rows 0 to 999 are all the same"):
+        replay(contacts.assign(y=contacts["y"].mask(first, "no")))
+
+
+def test_backtest_survives_json(replayed):
+    assert Backtest.model_validate_json(replayed.model_dump_json()) == replayed
