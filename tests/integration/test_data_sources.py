@@ -279,7 +279,7 @@ class TestFiles:
         for name, value in {
             "AWS_ENDPOINT_URL_S3": "http://{}:{}".format(*server.get_host_and_port()),
             "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",  # pragma: allowlist secret
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_CONFIG_FILE": str(tmp_path / "config"),
             "NO_PROXY": "127.0.0.1",
