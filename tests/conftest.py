@@ -24,6 +24,14 @@ ROOT = Path(__file__).parent.parent
 prepare()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def same_import_path() -> Iterator[None]:
+    """MLflow puts the code of a model that it loads first; new processes would import that."""
+    before = sys.path[:]
+    yield
+    sys.path[:] = before
+
+
 @pytest.fixture(scope="session")
 def settings() -> TrainingSettings:
     """The configuration that users start from."""

@@ -154,7 +154,9 @@ def roll_back(run):
 class TestRegistering:
     def test_the_first_champion_starts_the_history(self, store):
         assert store.champion == "1"
-        assert store.events("1") == [("promoted", None, "the first version that passed the gate")]
+        assert store.events("1") == [
+            ("promoted", None, "the first version of its kind of data that passed the gate")
+        ]
         assert history(store.registry.version(NAME, "1"))[0].who == "run training-1"
 
     def test_stages_follow_the_aliases(self, store, bundle):
@@ -298,7 +300,7 @@ class TestReading:
 
         assert "bank-marketing version 1" in output
         assert "test_roc_auc" in output
-        assert "the first version that passed the gate" in output
+        assert "the first version of its kind of data that passed the gate" in output
 
     def test_lineage_leads_from_the_version_to_the_data(self, store, run):
         version = store.registry.version(NAME, "3")
