@@ -27,16 +27,15 @@ class Worker:
 
     def __init__(self, rows: FoldedRows, metric: Metric) -> None:
         self.connection, theirs = _PROCESSES.Pipe()
-        self._process = _PROCESSES.Process(target=_serve, args=(rows, metric, theirs), daemon=True)
+        self._process = _PROCESSES.Process(target=_serve, args=(theirs,), daemon=True)
         self._process.start()
         theirs.close()  # so that the end of the process is the end of the connection
+        # Not as an argument: `start` would wait for ever if the process ended without reading it.
+        self._send((rows, metric))
 
     def ask(self, model: ModelSettings, fold: int) -> None:
         """Have `model` scored on `fold`."""
-        try:
-            self.connection.send((model, fold))
-        except OSError as error:
-            raise self._death() from error
+        self._send((model, fold))
 
     def answer(self) -> FoldScore | Refusal:
         """Wait for the answer to what was asked.
@@ -54,6 +53,12 @@ class Worker:
         self._process.terminate()
         self._process.join()
         self.connection.close()
+
+    def _send(self, message: object) -> None:
+        try:
+            self.connection.send(message)
+        except OSError as error:
+            raise self._death() from error
 
     def _death(self) -> PlatformError:
         self._process.join()
@@ -83,11 +88,11 @@ def with_answers(workers: Iterable[Worker], timeout_s: float) -> list[Worker]:
     return [worker for connection, worker in by_connection.items() if connection in ready]
 
 
-def _serve(rows: FoldedRows, metric: Metric, connection: Connection) -> None:
+def _serve(connection: Connection) -> None:
     # Ctrl-C reaches every process of a terminal; the one that asks decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    validation = CrossValidation(rows, metric)
     try:
+        validation = CrossValidation(*connection.recv())
         while True:
             model, fold = connection.recv()
             connection.send(_score(validation, model, fold))
