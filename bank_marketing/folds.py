@@ -1,6 +1,6 @@
 """Cross-validation of the booster, made cheap for a search that repeats it hundreds of times."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
+from xgboost.core import XGBoostError
 
 from bank_marketing.config import FeatureSettings, ModelSettings
 from bank_marketing.encoder import Encoder
@@ -78,6 +79,22 @@ def fold_rows(
     for number, (_, held_out) in enumerate(drawn):
         fold[held_out] = number
     return FoldedRows(without_zeros(encoded, numbers=len(encoder.numbers)), y, fold)
+
+
+def quickest_first(rows: FoldedRows, model: ModelSettings) -> FoldedRows:
+    """Number the folds by how many trees `model` grows before it stops early, fewest first.
+
+    Most trials of a search see the first fold only. One fold says as much about a trial as
+    another, but some keep training going for twice as long.
+    """
+    validation = CrossValidation(rows, "log_loss")
+    alone = model.model_copy(update={"n_jobs": 1})
+    try:
+        trees = [validation.score(alone, fold).trees for fold in range(rows.fold.max() + 1)]
+    except XGBoostError:  # trials will say what it refuses
+        return rows
+    rank = np.argsort(np.argsort(trees, kind="stable")).astype(np.int8)
+    return replace(rows, fold=rank[rows.fold])
 
 
 class CrossValidation:

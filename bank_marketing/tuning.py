@@ -26,7 +26,7 @@ from bank_marketing.config import (
 )
 from bank_marketing.dataset import fingerprint
 from bank_marketing.errors import SettingsError
-from bank_marketing.folds import Metric, fold_rows
+from bank_marketing.folds import Metric, fold_rows, quickest_first
 from bank_marketing.search import Search, TuningProgress, distribution
 from bank_marketing.study import ERROR, FOLD_TREES, FOLD_VALUES, finished_trials, open_study
 from bank_marketing.workers import start_workers
@@ -132,7 +132,10 @@ def tune(
             study.enqueue_trial(point, skip_if_exists=True)
         resumed = len(finished_trials(study))
         if resumed < settings.trials:
-            with start_workers(rows, settings.metric, settings.workers) as workers:
+            with start_workers(settings.workers) as workers:
+                ordered = quickest_first(rows, model)
+                for worker in workers:
+                    worker.take(ordered, settings.metric)
                 Search(study, model, settings, workers, progress).run()
         trials = tuple(_trial(trial) for trial in finished_trials(study))
     return _tuning(name, model, settings, trials=trials, resumed=resumed)
@@ -226,6 +229,7 @@ def _study_name(
         "model": model.model_dump(exclude={"n_jobs"}),
         "tuning": settings.model_dump(include={"folds", "metric", "seed", "search_space"}),
         "xgboost": xgboost.__version__,
+        "first_fold": "quickest",
     }
     text = json.dumps(identity, sort_keys=True)
     return f"tuning-{hashlib.sha256(text.encode()).hexdigest()[:16]}"

@@ -25,12 +25,16 @@ class Refusal(str):
 class Worker:
     """A process that trains with one thread."""
 
-    def __init__(self, rows: FoldedRows, metric: Metric) -> None:
+    def __init__(self) -> None:
         self.connection, theirs = _PROCESSES.Pipe()
         self._process = _PROCESSES.Process(target=_serve, args=(theirs,), daemon=True)
         self._process.start()
         theirs.close()  # so that the end of the process is the end of the connection
-        # Not as an argument: `start` would wait for ever if the process ended without reading it.
+
+    def take(self, rows: FoldedRows, metric: Metric) -> None:
+        """Have what is asked from now on scored on `rows`, as soon as the process has started."""
+        # Not as an argument: `start` would wait for the import of XGBoost, one process at a time,
+        # and for ever if the process ended without reading it.
         self._send((rows, metric))
 
     def ask(self, model: ModelSettings, fold: int) -> None:
@@ -69,12 +73,15 @@ class Worker:
 
 
 @contextmanager
-def start_workers(rows: FoldedRows, metric: Metric, count: int) -> Iterator[list[Worker]]:
-    """Start `count` processes; they end with the block, or with this process."""
+def start_workers(count: int) -> Iterator[list[Worker]]:
+    """Start `count` processes; they end with the block, or with this process.
+
+    They take two seconds to import what they need, in which the caller can prepare the rows.
+    """
     workers: list[Worker] = []
     try:
         for _ in range(count):
-            workers.append(Worker(rows, metric))  # noqa: PERF401  # `finally` stops what started
+            workers.append(Worker())  # noqa: PERF401  # `finally` stops what started
         yield workers
     finally:
         for worker in workers:

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
 from bank_marketing.errors import DataError
-from bank_marketing.folds import CrossValidation, FoldedRows, fold_rows
+from bank_marketing.folds import CrossValidation, FoldedRows, fold_rows, quickest_first
 from bank_marketing.model import TermDepositClassifier, labels
 
 
@@ -73,6 +73,32 @@ def test_the_rows_held_out_are_not_trained_on(rows, quick):
 
     # The same model, so that every pair it had in the right order is now in the wrong one.
     assert false.value == pytest.approx(1 - true.value)
+
+
+def test_the_folds_on_which_training_stops_soonest_come_first(rows, settings):
+    model = settings.model.model_copy(update={"early_stopping_rounds": 10, "learning_rate": 0.1})
+
+    ordered = quickest_first(rows, model)
+
+    trees = [CrossValidation(ordered, "log_loss").score(model, fold).trees for fold in range(4)]
+    assert trees == sorted(trees)
+    assert len(set(trees)) > 1
+
+
+def test_reordered_folds_hold_the_same_rows(rows, quick):
+    ordered = quickest_first(rows, quick)
+
+    # Each fold has one number before and one after.
+    assert len(set(zip(rows.fold, ordered.fold, strict=True))) == 4
+    assert set(ordered.fold) == {0, 1, 2, 3}
+
+
+def test_folds_keep_their_order_if_xgboost_refuses_the_model(rows, quick):
+    beyond_single_precision = quick.model_copy(update={"gamma": 1e300})
+
+    ordered = quickest_first(rows, beyond_single_precision)
+
+    assert np.array_equal(ordered.fold, rows.fold)
 
 
 def test_a_class_with_fewer_rows_than_folds_is_refused(contacts, settings):
