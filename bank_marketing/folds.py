@@ -88,9 +88,8 @@ def quickest_first(rows: FoldedRows, model: ModelSettings) -> FoldedRows:
     another, but some keep training going for twice as long.
     """
     validation = CrossValidation(rows, "log_loss")
-    alone = model.model_copy(update={"n_jobs": 1})
     try:
-        trees = [validation.score(alone, fold).trees for fold in range(rows.fold.max() + 1)]
+        trees = [validation.score(model, fold).trees for fold in range(rows.fold.max() + 1)]
     except XGBoostError:  # trials will say what it refuses
         return rows
     rank = np.argsort(np.argsort(trees, kind="stable")).astype(np.int8)

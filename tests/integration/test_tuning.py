@@ -12,6 +12,7 @@ import pytest
 
 from bank_marketing.config import ModelSettings, Range, TuningSettings
 from bank_marketing.errors import PlatformError, SettingsError
+from bank_marketing.folds import CrossValidation, fold_rows, quickest_first
 from bank_marketing.study import finished_trials, open_study
 from bank_marketing.tuning import Tuning, tune
 
@@ -169,6 +170,15 @@ def test_the_model_has_the_values_of_the_best_trial_and_keeps_its_limit_of_trees
     assert tuned.model == model.model_copy(update=best.hyperparameters)
     assert tuned.model.n_estimators == 30
     assert tuned.best_value == best.value
+
+
+def test_a_trial_is_trained_with_half_the_patience(tuned, contacts, settings, model, small):
+    half = model.model_copy(update={"early_stopping_rounds": 3})  # of 5
+
+    rows = fold_rows(contacts, settings.features, folds=small.folds, seed=small.seed)
+    validation = CrossValidation(quickest_first(rows, half), small.metric)
+    expected = [validation.score(half, fold).value for fold in range(small.folds)]
+    assert tuned.trials[0].fold_values == tuple(expected)
 
 
 def test_the_value_of_a_trial_is_the_mean_of_its_folds(tuned):
