@@ -258,6 +258,22 @@ def test_two_workers_share_a_study(search, tmp_path):
     assert len(tuning.trials) == len({trial.number for trial in tuning.trials}) == 12
 
 
+def test_workers_run_this_code_where_a_part_of_it_stands_first_on_the_path(
+    search, tmp_path, monkeypatch
+):
+    """As after `mlflow.pyfunc.load_model`, which leaves the code of the model there."""
+    part = tmp_path / "code" / "bank_marketing"
+    part.mkdir(parents=True)
+    (part / "__init__.py").touch()
+    monkeypatch.syspath_prepend(part.parent)
+    path = sys.path[:]
+
+    tuning = search(tmp_path, trials=2)
+
+    assert len(tuning.trials) == 2
+    assert sys.path == path
+
+
 def test_two_processes_share_a_study_and_agree_on_the_result(
     search, tuned, start_endless, tmp_path
 ):
