@@ -294,14 +294,14 @@ def test_two_processes_on_one_database_lose_nothing_and_try_nothing_twice(
 ):
     both = [start_endless(trials=24, storage=postgres) for _ in range(2)]  # an empty database
 
-    outputs = [process.communicate(timeout=120)[0] for process in both]
+    for process in both:
+        process.communicate(timeout=120)
 
     trials = stored(tuned.study, tmp_path, postgres)
     tried = {tuple(sorted(params.items())) for params, *_ in trials.values()}
     assert [process.returncode for process in both] == [0, 0]
-    assert [int(output.splitlines()[-1].split()[0]) for output in outputs] == [len(trials)] * 2
     assert len(trials) == len(tried)
-    assert len(trials) in (24, 25)
+    assert len(trials) in (24, 25)  # one may be begun by both as the last
     assert len(owners(tuned.study, tmp_path, postgres)) == 2
 
 
