@@ -10,10 +10,11 @@ import hashlib
 import io
 import lzma
 import re
+import reprlib
 import zipfile
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
@@ -66,16 +67,33 @@ class DataSource(Settings):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
+def no_unreadable_rows() -> pd.DataFrame:
+    """Return what a table has whose rows could all be read."""
+    return _unreadable([], [])
+
+
 @dataclass(frozen=True)
 class Table:
-    """A typed frame and the form in which it came."""
+    """A typed frame, the form in which it came, and what could not be read into it.
+
+    `unreadable` has a row for each line of a csv with too many or too few cells: `row`, where it
+    stood in the table, from 0 and counting lines like itself, and `reason`.
+    """
 
     frame: pd.DataFrame
     edition: Edition
+    unreadable: pd.DataFrame = field(default_factory=no_unreadable_rows)
+
+    @property
+    def rows(self) -> int:
+        return len(self.frame) + len(self.unreadable)
 
 
 class DataOrigin(DataSource):
-    """Which table a run read: the source, what was found there, and its typed content."""
+    """Which table a run read: the source, what was found there, and its typed content.
+
+    `rows` counts those that could not be read as well; `fingerprint` is of the others.
+    """
 
     edition: Edition
     fingerprint: str
@@ -88,7 +106,7 @@ class DataOrigin(DataSource):
             **source.model_dump(),
             edition=table.edition,
             fingerprint=fingerprint(table.frame),
-            rows=len(table.frame),
+            rows=table.rows,
         )
 
 
@@ -127,7 +145,8 @@ def read_table(path: Path) -> Table:
     Columns come in schema order, then those that the schema does not know. Whole numbers are
     int64, other numbers float64, the rest text (`str`) without surrounding blanks; an empty cell
     is missing. A number column with a cell that is not such a number stays text: validation names
-    the cell. Missing and unknown columns are left to validation as well.
+    the cell. Missing and unknown columns are left to validation as well, and so are lines of a
+    csv with too many or too few cells.
 
     Raises:
         DataError: The file cannot be read, or is not a table of at least one row with at least
@@ -230,32 +249,68 @@ def _parse(content: bytes) -> Table:
     if not content:
         raise DataError("is empty")
     if content.startswith(_PARQUET_MAGIC):
-        edition, table = _read_parquet(content)
-    else:
-        edition, table = _read_csv(extract_csv(content))
-    return Table(_typed_frame(table), edition)
+        return _read_parquet(content)
+    return _read_csv(extract_csv(content))
 
 
-def _read_parquet(content: bytes) -> tuple[Edition, Any]:
+def _read_parquet(content: bytes) -> Table:
     file = pyarrow.parquet.ParquetFile(pa.BufferReader(content))
     _require_our_table(file.schema_arrow.names, empty=file.metadata.num_rows == 0)
-    return "parquet", file.read()
+    return Table(_typed_frame(file.read()), "parquet")
 
 
-def _read_csv(content: bytes) -> tuple[Edition, Any]:
+def _read_csv(content: bytes) -> Table:
     """Read every cell as text; a broken character becomes U+FFFD, for validation to find."""
     content = content.decode("utf-8-sig", errors="replace").strip().encode()
     first_line = io.BytesIO(content).readline(_MAX_HEADER_BYTES)
     delimiter, header = _header(first_line.decode(errors="replace"))
     _require_our_table(header, empty=len(first_line) == len(content))
+    ragged = _RaggedLines()
     table = pyarrow.csv.read_csv(
         pa.BufferReader(content),
-        # Without threads, because only then an error knows the number of its row.
+        # Without threads, because only then a ragged line knows its number.
         read_options=pyarrow.csv.ReadOptions(use_threads=False, column_names=header, skip_rows=1),
-        parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+        parse_options=pyarrow.csv.ParseOptions(
+            delimiter=delimiter, newlines_in_values=True, invalid_row_handler=ragged.set_aside
+        ),
         convert_options=pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string())),
     )
-    return _DELIMITERS[delimiter], table
+    return Table(_typed_frame(table), _DELIMITERS[delimiter], ragged.frame())
+
+
+class _RaggedLines:
+    """The lines of a csv that have too many or too few cells.
+
+    A quote that nobody closes swallows the lines up to the next one: each of them counts.
+    """
+
+    def __init__(self) -> None:
+        self._rows: list[int] = []
+        self._reasons: list[str] = []
+        self._swallowed = 0
+
+    def set_aside(self, line: Any) -> Literal["skip"]:
+        first = line.number + self._swallowed  # the header is line 1; empty lines do not count
+        texts = line.text.splitlines()
+        last = first + len(texts) - 1
+        self._swallowed += last - first
+        cells = "1 cell" if line.actual_columns == 1 else f"{line.actual_columns} cells"
+        found = f"line {first} has {cells}"
+        if len(texts) > 1:
+            found = f"lines {first} to {last} have {cells}, because a quote is not closed"
+        for row, text in enumerate(texts, start=first - 2):
+            self._rows.append(row)
+            self._reasons.append(f"{found}, expected {line.expected_columns}: {reprlib.repr(text)}")
+        return "skip"
+
+    def frame(self) -> pd.DataFrame:
+        return _unreadable(self._rows, self._reasons)
+
+
+def _unreadable(rows: list[int], reasons: list[str]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {"row": pd.Series(rows, dtype="int64"), "reason": pd.Series(reasons, dtype="str")}
+    )
 
 
 def _header(line: str) -> tuple[str, list[str]]:

@@ -20,9 +20,12 @@ from bank_marketing.study import (
     FOLD_TREES,
     FOLD_VALUES,
     Ownership,
+    copies,
+    drop_copy,
     finish,
     finished_trials,
     give_back,
+    is_copy,
 )
 from bank_marketing.workers import Refusal, Worker, with_answers
 
@@ -106,11 +109,15 @@ class Search:
                 begun = len(finished) + len(running)
                 if begun >= self._settings.trials:
                     return
+                known = {trial.number for trial in (*finished, *running)}
                 # Seeded by position, a search that was interrupted goes on as if it had not been.
-                self._study.sampler = TPESampler(seed=self._settings.seed + begun)
+                position = begun + copies(self._study)
+                self._study.sampler = TPESampler(seed=self._settings.seed + position)
                 trial = self._study.ask(self._distributions)
                 self._ownership.claim(trial)
-                if earlier := _equal(trial, finished):
+                if is_copy(self._study, trial.number, known=known):
+                    drop_copy(self._study, trial)
+                elif earlier := _equal(trial, finished):
                     self._repeat(trial, earlier)
                 else:
                     self._begin(worker, trial)

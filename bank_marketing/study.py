@@ -8,7 +8,7 @@ and frees the trials of those that do not.
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -26,9 +26,16 @@ FOLD_VALUES = "fold_values"
 FOLD_TREES = "fold_trees"
 ERROR = "error"  # why a trial failed; one that failed without it was given back
 _OWNER = "owner"
+_COPY = "copy"  # an earlier trial made this one superfluous
+
+_KEPT = (TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
 
 _SIGN_OF_LIFE_S = 1.0
 _PATIENCE_S = 5.0  # more than a busy machine holds a process up, less than people mind
+
+_ATTEMPTS = 5
+# The packages of the drivers that SQLAlchemy takes where the URL names none; none of them is ours.
+_DRIVERS = {"psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
 
 _TORN_LINE_BYTES = 2**20
 
@@ -51,8 +58,10 @@ def open_study(
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        yield _open(name, maximize, RDBStorage(storage))
-    except (ImportError, SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        yield _open(name, maximize, _database(storage))
+    except ImportError as error:
+        raise PlatformError(_missing_driver(storage, error)) from error
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         reason = " ".join(str(error.__cause__ or error).split())
         raise PlatformError(f"the database of tuning.storage cannot be used: {reason}") from error
 
@@ -63,6 +72,28 @@ def _open(name: str, maximize: bool, storage: BaseStorage) -> optuna.Study:
         storage=storage,
         direction="maximize" if maximize else "minimize",
         load_if_exists=True,
+    )
+
+
+def _database(url: str) -> RDBStorage:
+    """Open a database; of those who find it empty at the same moment, one makes the tables."""
+    from sqlalchemy.exc import IntegrityError, ProgrammingError
+
+    for _ in range(_ATTEMPTS):
+        try:
+            return RDBStorage(url)
+        except (IntegrityError, ProgrammingError):  # they are there now, or will be in a moment
+            time.sleep(_SIGN_OF_LIFE_S)
+    return RDBStorage(url)
+
+
+def _missing_driver(url: str, error: ImportError) -> str:
+    kind = url.partition(":")[0]
+    module = getattr(error.__cause__ or error, "name", None)
+    package = _DRIVERS.get(module or "", module)
+    return (
+        f"tuning.storage names a {kind} database, whose driver {module} is not installed; "
+        f"install it: .venv/bin/uv pip install --python .venv/bin/python {package}"
     )
 
 
@@ -128,10 +159,10 @@ class Ownership:
     def free_stalled(self) -> None:
         """Give back the trials of every process that has not moved for `patience_s`."""
         running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        owners = {trial.user_attrs.get(_OWNER, "") for trial in running} - {self._me}
+        owners = {_owner(trial) for trial in running} - {self._me}
         stalled = {owner for owner in owners if self._has_stalled(owner)}
         for trial in running:
-            if trial.user_attrs.get(_OWNER, "") in stalled:
+            if _owner(trial) in stalled:
                 give_back(self._study, trial.number)
 
     def _has_stalled(self, owner: str) -> bool:
@@ -142,6 +173,12 @@ class Ownership:
         return time.monotonic() - last.seen_s > self._patience_s
 
 
+def _owner(trial: FrozenTrial) -> str:
+    """Name the process that works on `trial`, or the trial itself until somebody claims it."""
+    owner: str = trial.user_attrs.get(_OWNER, f"owner-of-{trial.number}")
+    return owner
+
+
 def finished_trials(study: optuna.Study) -> list[FrozenTrial]:
     """Return the trials that have come to an end by themselves, in the order they began."""
     ended = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
@@ -150,6 +187,43 @@ def finished_trials(study: optuna.Study) -> list[FrozenTrial]:
         for trial in study.get_trials(deepcopy=False, states=ended)
         if trial.state != TrialState.FAIL or ERROR in trial.user_attrs
     ]
+
+
+def is_copy(study: optuna.Study, number: int, *, known: Collection[int]) -> bool:
+    """Return whether an earlier trial makes this one, just begun, superfluous.
+
+    Processes that open a new study at the same moment plan the same trials, and those that ask at
+    the same moment are told the same. The one whose trial came second finds out here; where the
+    first has not yet written all of its parameters, it takes what is there for a copy as well.
+
+    Args:
+        study: Where trials are kept.
+        number: Of the trial that was begun.
+        known: The numbers of those that could be seen before it was.
+    """
+    *earlier, trial = study.get_trials(deepcopy=False)[: number + 1]
+    planned = trial.system_attrs.get("fixed_params")
+    alive = [other for other in earlier if other.state in _KEPT]
+    if planned:
+        return any(
+            planned in (other.params, other.system_attrs.get("fixed_params")) for other in alive
+        )
+    return any(
+        other.number not in known and other.params.items() <= trial.params.items()
+        for other in alive
+    )
+
+
+def drop_copy(study: optuna.Study, trial: optuna.Trial) -> None:
+    """End a trial of which `is_copy` is true; it counts for nothing but `copies`."""
+    trial.set_user_attr(_COPY, value=True)
+    finish(study, trial.number, TrialState.FAIL)
+
+
+def copies(study: optuna.Study) -> int:
+    """Return how many trials were dropped because another process had begun the same."""
+    failed = study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
+    return sum(_COPY in trial.user_attrs for trial in failed)
 
 
 def give_back(study: optuna.Study, number: int) -> None:

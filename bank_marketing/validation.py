@@ -11,6 +11,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
 from bank_marketing.config import ValidationSettings
+from bank_marketing.dataset import no_unreadable_rows
 from bank_marketing.errors import DataError
 from bank_marketing.schema import COLUMNS, POSITIVE, TARGET, Numeric, Severity
 
@@ -61,9 +62,9 @@ class ValidationReport(ValidationSummary):
 class Validation:
     """A table, taken apart.
 
-    `accepted` has the columns and types of the schema. `rejected` keeps the cells as they came;
-    `row` is their position in the table, from 0, and `reason` says what is wrong. Both have a new
-    RangeIndex.
+    `accepted` has the columns and types of the schema. `rejected` keeps the cells, as text, none of
+    a row that could not be read; `row` is their position in the table, from 0, and `reason` says
+    what is wrong. Both have a new RangeIndex.
     """
 
     report: ValidationReport
@@ -71,17 +72,26 @@ class Validation:
     rejected: pd.DataFrame
 
 
-def validate(frame: pd.DataFrame, settings: ValidationSettings) -> Validation:
+def validate(
+    frame: pd.DataFrame, settings: ValidationSettings, *, unreadable: pd.DataFrame | None = None
+) -> Validation:
     """Hold `frame` against the schema; set single bad rows aside.
 
     Nothing about the data raises: what is wrong is in the report. A row is rejected if it breaks
     a critical check of a cell or a critical rule; a missing column leaves no row to accept.
+
+    Args:
+        frame: What could be read of a `Table`.
+        settings: How many rows there must be, and how many may be rejected.
+        unreadable: The rows of the same `Table` that could not be read; rejected as they are.
     """
     # Its import logs a line for each of some 200 functions.
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
     from bank_marketing import expectations
 
-    table = frame.reset_index(drop=True)
+    if unreadable is None:
+        unreadable = no_unreadable_rows()
+    table = frame.set_axis(_positions(len(frame), unreadable))
     cells = _cells(table)
     values = cells.assign(
         **{name: pd.to_numeric(cells[name], errors="coerce") for name in _NUMBERS}
@@ -93,20 +103,24 @@ def validate(frame: pd.DataFrame, settings: ValidationSettings) -> Validation:
     ]
 
     reasons = _reasons(of_rows, cells)
-    rejected = (
-        table.loc[reasons.index]
-        .assign(row=reasons.index.astype("int64"), reason=reasons)
-        .reset_index(drop=True)
-    )
+    broken = table.loc[reasons.index].astype("str")
+    broken = broken.assign(row=reasons.index.astype("int64"), reason=reasons)
+    rejected = pd.concat([broken, unreadable]).sort_values("row", ignore_index=True)
     accepted = values.drop(index=reasons.index).astype(_TYPES).reset_index(drop=True)
     of_table = expectations.evaluate(
         accepted.assign(**{TARGET: accepted[TARGET].eq(POSITIVE).astype("int64")}),
         expectations.of_table(settings),
     )
 
-    stages = of_columns, of_rows, of_table
+    rows = len(table) + len(unreadable)
+    columns_checks, row_checks, table_checks = (
+        [_check(finding, cells, rows) for finding in findings]
+        for findings in (of_columns, of_rows, of_table)
+    )
     summary = _summarize(
-        *([_check(finding, cells) for finding in findings] for findings in stages),
+        columns_checks,
+        [_readable_check(unreadable, rows), *row_checks],
+        table_checks,
         rejected_rows=len(rejected),
         accepted_rows=len(accepted),
         max_rejected_share=settings.max_rejected_share,
@@ -137,6 +151,12 @@ def _cells(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def _positions(rows: int, unreadable: pd.DataFrame) -> pd.Index:
+    """Say where each of `rows` stood in the table, with those that could not be read."""
+    every = pd.RangeIndex(rows + len(unreadable))
+    return every.delete(unreadable["row"].tolist()) if len(unreadable) else every
+
+
 def _reasons(findings: Sequence["Finding"], cells: pd.DataFrame) -> "pd.Series[str]":
     """Say for each row that breaks a critical expectation, in the order of rows, what is wrong."""
     reasons: defaultdict[int, list[str]] = defaultdict(list)
@@ -149,14 +169,31 @@ def _reasons(findings: Sequence["Finding"], cells: pd.DataFrame) -> "pd.Series[s
     return pd.Series(["; ".join(reasons[row]) for row in rows], index=rows, dtype="str")
 
 
-def _check(finding: "Finding", cells: pd.DataFrame) -> Check:
+def _readable_check(unreadable: pd.DataFrame, rows: int) -> Check:
+    reasons = unreadable["reason"].tolist()
+    return Check(
+        name="rows_readable",
+        column=None,
+        severity="critical",
+        passed=not reasons,
+        unexpected_rows=len(reasons),
+        unexpected_share=len(reasons) / max(rows, 1),
+        examples=tuple(
+            f"row {row}: {reason}"
+            for row, reason in zip(unreadable["row"], reasons[:_EXAMPLES], strict=False)
+        ),
+        reason=f"{reasons[0]} ({_count(len(reasons))} rejected)" if reasons else "",
+    )
+
+
+def _check(finding: "Finding", cells: pd.DataFrame, rows: int) -> Check:
     return Check(
         name=finding.name,
         column=finding.column,
         severity=finding.severity,
         passed=finding.passed,
         unexpected_rows=len(finding.rows),
-        unexpected_share=len(finding.rows) / max(len(cells), 1),
+        unexpected_share=len(finding.rows) / max(rows, 1),
         examples=tuple(
             f"row {row}: {_show(cells.at[row, finding.column])}" if finding.column else f"row {row}"
             for row in finding.rows[:_EXAMPLES]

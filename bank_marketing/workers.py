@@ -1,10 +1,12 @@
 """Processes that score hyperparameters, one fold at a time each."""
 
 import signal
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 
 from xgboost.core import XGBoostError
 
@@ -28,7 +30,8 @@ class Worker:
     def __init__(self) -> None:
         self.connection, theirs = _PROCESSES.Pipe()
         self._process = _PROCESSES.Process(target=_serve, args=(theirs,), daemon=True)
-        self._process.start()
+        with _this_code_first():
+            self._process.start()
         theirs.close()  # so that the end of the process is the end of the connection
 
     def take(self, rows: FoldedRows, metric: Metric) -> None:
@@ -93,6 +96,20 @@ def with_answers(workers: Iterable[Worker], timeout_s: float) -> list[Worker]:
     by_connection = {worker.connection: worker for worker in workers}
     ready = wait(list(by_connection), timeout_s)
     return [worker for connection, worker in by_connection.items() if connection in ready]
+
+
+@contextmanager
+def _this_code_first() -> Iterator[None]:
+    """Have a process that starts here import what this one did; it is given the path of this one.
+
+    MLflow puts the code of every model that it loads first: a part of this package, by its name.
+    """
+    before = sys.path[:]
+    sys.path.insert(0, str(Path(__file__).parent.parent))
+    try:
+        yield
+    finally:
+        sys.path[:] = before
 
 
 def _serve(connection: Connection) -> None:

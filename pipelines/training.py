@@ -24,8 +24,8 @@ from steps.training.tune_hyperparameters import tune_hyperparameters
 @pipeline(cache_policy=CachePolicy(cache_func=code_version))
 def training(source: DataSource, champion: Champion | None, settings: TrainingSettings) -> None:
     """Turn raw contacts into a registered candidate, or into reasons why not."""
-    raw_data, data_origin = ingest_data(source)
-    validation_report, data, _ = validate_data(raw_data, settings.validation)
+    raw_data, unreadable_rows, data_origin = ingest_data(source)
+    validation_report, data, _ = validate_data(raw_data, unreadable_rows, settings.validation)
     train_set, validation_set, test_set = split_data(data, settings.split)
 
     tuning = tune_hyperparameters(train_set, settings.features, settings.model, settings.tuning)

@@ -79,9 +79,12 @@ class MlflowRegistry:
         self.add_pages(run, record.pages)
 
     def add_pages(self, run: TrackedRun, pages: Mapping[str, str]) -> None:
-        with self._translated_errors("keep the pages of the run"):
+        with self._translated_errors("keep the pages of the run"), TemporaryDirectory() as parent:
             for name, text in pages.items():
-                self._client.log_text(run.run_id, text, name)
+                file = Path(parent) / name
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(text, encoding="utf-8")
+            self._client.log_artifacts(run.run_id, parent)  # at once: one look-up for all
 
     def record_trials(self, run: TrackedRun, trials: Sequence[TrialRecord]) -> None:
         with self._translated_errors("record the trials"):

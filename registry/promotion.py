@@ -124,7 +124,7 @@ def plan(
             from invented customers.
     """
     name, crowned = version.name, zenml_name(version.version)
-    if not is_fit_for(registry, version):
+    if is_synthetic(version) and not registry.is_local:
         raise PlatformError(
             f"version {version.version} of {name!r} learned from synthetic customers and can be "
             f"the {CHAMPION} in a registry of this machine only; train on real data"
@@ -201,14 +201,6 @@ def approve(registry: ModelRegistry, name: str, wanted: str, reason: Reason) -> 
         _note(registry, version, event, undo)
         copy_history(name, version.version, (*history(version), event))
     return event
-
-
-def is_fit_for(registry: ModelRegistry, version: ModelVersion) -> bool:
-    """Say whether `version` may be the champion here.
-
-    What learned from invented customers is one only where nobody else would rely on it.
-    """
-    return registry.is_local or not is_synthetic(version)
 
 
 def is_synthetic(version: ModelVersion) -> bool:

@@ -11,7 +11,7 @@ from bank_marketing.bundle import Bundle
 from bank_marketing.errors import PlatformError
 from platforms.base import CHALLENGER, ModelRegistry, ModelVersion, TrackedRun
 from registry.history import Reason, champion
-from registry.promotion import carry_out, is_fit_for, is_synthetic, plan
+from registry.promotion import carry_out, is_synthetic, plan
 from registry.transaction import together
 from registry.zenml_versions import STAGING, set_stages, stages_of, zenml_name
 
@@ -45,16 +45,18 @@ def register(
 
 
 def crown_if_vacant(registry: ModelRegistry, version: ModelVersion) -> None:
-    """Make `version` the champion if the model has none yet and others may rely on it.
+    """Make `version` the champion if the model has none yet and nobody else would rely on it.
 
-    A champion that learned from invented customers holds its place for the first of real ones only.
+    In a shared registry also the first champion is approved and promoted by a person. A champion
+    that learned from invented customers holds its place for the first of real ones only.
 
     Raises:
         PlatformError: A registry refused; both are as they were.
     """
+    if not registry.is_local:
+        return
     present = champion(registry.versions(version.name))
-    vacant = present is None or (is_synthetic(present) and not is_synthetic(version))
-    if not vacant or not is_fit_for(registry, version):
+    if present is not None and (is_synthetic(version) or not is_synthetic(present)):
         return
     reason = Reason(
         who=f"run {version.tags['zenml_run_name']}",

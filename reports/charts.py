@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 # matplotlib takes fixed colours only: these stand in for the page's, which follow light and dark.
 INK, ACCENT, CONTRAST, MUTED = "#010101", "#020202", "#030303", "#040404"
-_PAGE_COLOURS = {
+PAGE_COLOURS = {
     INK: "currentColor",
     ACCENT: "var(--accent)",
     CONTRAST: "var(--contrast)",
@@ -77,7 +77,7 @@ def _inline(document: str, name: str) -> Markup:
     """Make an SVG file fit to stand within a page that holds others."""
     drawing = document[document.index("<svg") + len("<svg") :]
     drawing = re.sub(r'<g id="[^"]*"', "<g", drawing)  # the same names in every chart
-    for stand_in, colour in _PAGE_COLOURS.items():
+    for stand_in, colour in PAGE_COLOURS.items():
         drawing = drawing.replace(stand_in, colour)
     # Text from data is escaped by matplotlib.
     return Markup('<svg role="img" aria-label="{}"').format(name) + Markup(drawing)  # noqa: S704

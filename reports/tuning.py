@@ -124,6 +124,7 @@ def _draw_history(tuning: Tuning, ranked: list[_Ranked], axes: "Axes") -> None:
         [*numbers, last], [*so_far, so_far[-1]], where="post", color=CONTRAST, label="best so far"
     )
     axes.set_xlabel("Trial")
+    axes.locator_params(axis="x", integer=True)
     axes.set_title(_METRICS[tuning.metric])
     _focus(axes, ranked)
     axes.legend(ncols=3, loc="lower right", bbox_to_anchor=(1, 1))

@@ -14,6 +14,7 @@ from bank_marketing.validation import ValidationReport
 from platforms.base import RunRecord, TrackedRun, TrialRecord
 from registry.active import active_registry
 from registry.lineage import lineage_tags
+from reports.figures import figures
 from reports.gate import render_gate
 from reports.tuning import render_tuning
 
@@ -33,6 +34,8 @@ def track_experiment(
     """Keep parameters, metrics, trials, data and pages of the whole run in one MLflow run."""
     registry = active_registry()
     run = registry.active_run()
+    tuning_page = render_tuning(tuning)
+    charts = {"report": figures(report), "tuning": figures(tuning_page)}
     record = RunRecord(
         parameters=parameters | tuned_parameters(tuning.model),
         metrics={
@@ -45,10 +48,15 @@ def track_experiment(
         data=data_origin,
         pages={
             "reports/report.html": report,
-            "reports/tuning.html": render_tuning(tuning),
+            "reports/tuning.html": tuning_page,
             "reports/gate.html": render_gate(decision),
             "reports/validation.html": validation_report.data_docs,
             "reports/evaluation.json": evaluation.model_dump_json(indent=1),
+            **{
+                f"figures/{page}/{name}": chart
+                for page, found in charts.items()
+                for name, chart in found.items()
+            },
         },
     )
     registry.record(run, record)

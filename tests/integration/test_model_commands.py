@@ -368,6 +368,21 @@ class TestSharedRegistry:
         carry_out(shared, plan_promotion(shared, NAME, "3", reason()))
         assert store.champion == "3"
 
+    def test_the_first_version_waits_for_a_person_as_well(self, store, server, bundle):
+        publish(store.registry, bundle, "first-shared")
+        shared = model_registry(server.url)
+        first = shared.version("first-shared", "1")
+
+        crown_if_vacant(shared, first)
+        waiting = shared.version("first-shared", "1").aliases
+        with pytest.raises(PlatformError, match="not approved, which a shared registry demands"):
+            plan_promotion(shared, "first-shared", "1", reason())
+        approve(shared, "first-shared", "1", reason())
+        carry_out(shared, plan_promotion(shared, "first-shared", "1", reason()))
+
+        assert waiting == ("challenger",)
+        assert shared.version("first-shared", "1").aliases == ("challenger", "champion")
+
     def test_an_invented_model_is_never_the_champion(self, store, server, bundle):
         publish(store.registry, bundle, "invented", data="synthetic")
         shared = model_registry(server.url)

@@ -209,6 +209,29 @@ class TestFirstRun:
             "reports/validation.html",
         } <= pages
 
+    def test_the_charts_of_its_pages_are_figures(self, first, mlflow_client):
+        run = first.summary["mlflow_run_id"]
+
+        names = {
+            file.path.removeprefix("figures/")
+            for page in ("report", "tuning")
+            for file in mlflow_client.list_artifacts(run, f"figures/{page}")
+        }
+
+        assert {
+            "report/roc.svg",
+            "report/precision-and-recall.svg",
+            "report/calibration.svg",
+            "report/gains.svg",
+            "report/lift.svg",
+            "report/profit.svg",
+            "report/scores.svg",
+            "report/importance-of-the-columns.svg",
+            "report/roc-auc-through-time.svg",
+            "tuning/history-of-the-search.svg",
+            "tuning/parallel-coordinates-of-the-trials.svg",
+        } <= names
+
     def test_both_registries_name_the_run_and_each_other(self, first, registry):
         ours = registry.version("bank-marketing", "1")
         zenml = Client().get_model_version("bank-marketing", "v1")
@@ -280,7 +303,8 @@ class TestGate:
 class TestBadData:
     def test_a_few_broken_rows_are_set_aside_with_the_reason(self, train, table, tmp_path):
         file = tmp_path / "table.csv"
-        broken(table, 50).to_csv(file, index=False)
+        ragged = "56,housemaid\n" * 10
+        file.write_text(broken(table, 50).to_csv(index=False) + ragged, encoding="utf-8")
 
         trained = train(
             "validation.max_rejected_share=0.02", "registry.model_name=quarantine", data=file
@@ -289,9 +313,11 @@ class TestBadData:
         outputs = newest_run().steps["validate_data"].outputs
         rejected = outputs["rejected_rows"][0].load()
         assert trained.exit_code == 0
-        assert trained.summary["data"]["rejected_rows"] == 50
-        assert len(rejected) == 50
-        assert rejected["reason"].str.startswith("job: 'astronaut'").all()
+        assert trained.summary["data"]["rejected_rows"] == 60
+        assert len(rejected) == 60
+        assert rejected["reason"].str.startswith("job: 'astronaut'").sum() == 50
+        # the header is line 1, the last of 4,000 rows line 4001
+        assert rejected["reason"].iloc[-1] == "line 4011 has 2 cells, expected 21: '56,housemaid'"
 
     def test_too_many_end_the_run_with_one_line(self, run_process, table, tmp_path):
         file = tmp_path / "table.csv"

@@ -15,6 +15,7 @@ from bank_marketing.errors import PlatformError, SettingsError
 from bank_marketing.folds import CrossValidation, fold_rows, quickest_first
 from bank_marketing.study import finished_trials, open_study
 from bank_marketing.tuning import Tuning, tune
+from tests.postgres_server import serve_postgres
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -97,6 +98,12 @@ def tuned(search, folder, steps):
     return search(folder, progress=steps.append)
 
 
+@pytest.fixture(scope="module")
+def postgres():
+    with serve_postgres() as url:
+        yield url
+
+
 @pytest.fixture
 def start_endless(tmp_path, model, small):
     """Start a process that tunes in `tmp_path`; killed at the end of the test."""
@@ -135,6 +142,12 @@ def stored(name, folder, storage=None):
             trial.number: (trial.params, trial.value, trial.intermediate_values)
             for trial in finished_trials(study)
         }
+
+
+def owners(name, folder, storage):
+    """Return the processes that finished a trial."""
+    with open_study(name, maximize=False, storage=storage, folder=folder) as study:
+        return {trial.user_attrs["owner"] for trial in finished_trials(study)}
 
 
 def without_seconds(tuning):
@@ -255,6 +268,22 @@ def test_two_workers_share_a_study(search, tmp_path):
     assert len(tuning.trials) == len({trial.number for trial in tuning.trials}) == 12
 
 
+def test_workers_run_this_code_where_a_part_of_it_stands_first_on_the_path(
+    search, tmp_path, monkeypatch
+):
+    """As after `mlflow.pyfunc.load_model`, which leaves the code of the model there."""
+    part = tmp_path / "code" / "bank_marketing"
+    part.mkdir(parents=True)
+    (part / "__init__.py").touch()
+    monkeypatch.syspath_prepend(part.parent)
+    path = sys.path[:]
+
+    tuning = search(tmp_path, trials=2)
+
+    assert len(tuning.trials) == 2
+    assert sys.path == path
+
+
 def test_two_processes_share_a_study_and_agree_on_the_result(
     search, tuned, start_endless, tmp_path
 ):
@@ -268,6 +297,42 @@ def test_two_processes_share_a_study_and_agree_on_the_result(
     assert other.returncode == 0
     assert len(ours.trials) == len(trials) in (24, 25)
     assert ours.best_value == min(trial.value for trial in ours.trials if trial.state == "complete")
+
+
+def test_two_processes_on_one_database_lose_nothing_and_try_nothing_twice(
+    tuned, start_endless, tmp_path, postgres
+):
+    both = [start_endless(trials=24, storage=postgres) for _ in range(2)]  # an empty database
+
+    for process in both:
+        process.communicate(timeout=120)
+
+    trials = stored(tuned.study, tmp_path, postgres)
+    tried = {tuple(sorted(params.items())) for params, *_ in trials.values()}
+    assert [process.returncode for process in both] == [0, 0]
+    assert len(trials) == len(tried)
+    assert len(trials) in (24, 25)  # one may be begun by both as the last
+    assert len(owners(tuned.study, tmp_path, postgres)) == 2
+
+
+def test_a_database_keeps_what_a_killed_process_had_finished(
+    search, tuned, start_endless, tmp_path, postgres
+):
+    endless = start_endless(trials=10_000, storage=postgres, seed=7)
+    for line in endless.stdout:
+        if int(line.split()[0]) >= 5:
+            break
+    os.kill(endless.pid, signal.SIGKILL)
+    endless.wait()
+    name = search(tmp_path, trials=0, seed=7).study
+    before = stored(name, tmp_path, postgres)
+
+    search(tmp_path, trials=len(before) + 2, storage=postgres, seed=7)
+
+    after = stored(name, tmp_path, postgres)
+    assert len(before) >= 5
+    assert len(after) == len(before) + 2
+    assert {number: after[number] for number in before} == before
 
 
 def test_a_search_ends_when_its_time_is_up(search, tmp_path):

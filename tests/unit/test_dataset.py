@@ -12,9 +12,11 @@ from pydantic import ValidationError
 from bank_marketing import schema
 from bank_marketing.config import SyntheticSettings
 from bank_marketing.dataset import (
+    DataOrigin,
     DataSource,
     extract_csv,
     fingerprint,
+    no_unreadable_rows,
     read_table,
     synthetic_settings,
     synthetic_source,
@@ -196,6 +198,61 @@ class TestTypes:
         assert list(frame.columns) == [*NAMES, "balance", "day"]
 
 
+class TestRaggedLines:
+    @pytest.mark.parametrize("delimiter", [";", ","])
+    @pytest.mark.parametrize(
+        ("line", "reason"),
+        [
+            ("56;housemaid", "line 3 has 2 cells, expected 21: '56;housemaid'"),
+            ("56", "line 3 has 1 cell, expected 21: '56'"),
+            (f"{ROWS[0]};no", "line 3 has 22 cells, expected 21: '56;housemaid...57;5191;no;no'"),
+        ],
+    )
+    def test_a_line_with_too_few_or_too_many_cells_is_set_aside(
+        self, read, delimiter, line, reason
+    ):
+        lines = "\n".join((HEADER, ROWS[0], line, ROWS[1]))
+
+        table = read(lines.replace(";", delimiter).encode())
+
+        pd.testing.assert_frame_equal(table.frame, read(CSV).frame)
+        assert table.unreadable["row"].tolist() == [1]
+        assert table.unreadable["reason"].tolist() == [reason.replace(";", delimiter)]
+        assert table.rows == 3
+
+    def test_each_line_that_an_open_quote_swallows_counts(self, read):
+        opened = "\n".join((HEADER, ROWS[0], '56;"housemaid', *ROWS, "57;services", "")).encode()
+
+        table = read(opened)
+
+        assert len(table.frame) == 1
+        assert table.unreadable["row"].tolist() == [1, 2, 3, 4]
+        assert table.unreadable["reason"].iloc[1] == (
+            "lines 3 to 6 have 2 cells, because a quote is not closed, expected 21: "
+            "'56;housemaid...4.857;5191;no'"
+        )
+
+    def test_a_line_after_an_open_quote_keeps_its_number(self, read):
+        # The second quote ends the cell, and the line after it is whole: 2 lines, then 1.
+        closed = "\n".join((HEADER, '56;"housemaid', 'maid"', *ROWS, "57", "")).encode()
+
+        table = read(closed)
+
+        assert len(table.frame) == 2
+        assert table.unreadable["row"].tolist() == [0, 1, 4]
+        assert table.unreadable["reason"].iloc[2].startswith("line 6 has 1 cell")
+
+    def test_a_file_of_nothing_but_ragged_lines_is_left_to_validation(self, read):
+        table = read("\n".join((HEADER, "56;housemaid")).encode())
+
+        assert (len(table.frame), table.rows) == (0, 1)
+
+    def test_whole_lines_leave_nothing_aside(self, read):
+        table = read(CSV)
+
+        pd.testing.assert_frame_equal(table.unreadable, no_unreadable_rows())
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         ("content", "message"),
@@ -210,7 +267,6 @@ class TestRefusals:
             ("\n".join((";".join(NAMES[:10]), "1;" * 9 + "1")).encode(), "10 of its 21 columns"),
             (b"age;job;balance;day;y\n1;a;2;3;no", "is bank-full.csv.* give bank-additional-full"),
             (CSV.replace(b"job", b"age", 1), "more than one column of the name age"),
-            (CSV + b"56;housemaid\n", r"Row #4: Expected 21 columns, got 2: 56;housemaid"),
             (CSV.replace(b"\n", b"\r"), "cannot be read as a table: new-line character"),
             (b"PAR1" + CSV, "cannot be read as a table: Parquet magic bytes not found"),
         ],
@@ -356,6 +412,14 @@ class TestSources:
 
         with pytest.raises(DataError, match=f"'{uri}' with checksum .* names no synthetic table"):
             synthetic_settings(source)
+
+    def test_what_could_not_be_read_counts_as_rows_but_not_for_the_fingerprint(self, read):
+        source = synthetic_source(SyntheticSettings(rows=400, seed=7))
+
+        whole, ragged = (DataOrigin.of(source, read(csv)) for csv in (CSV, CSV + b"56\n"))
+
+        assert (whole.rows, ragged.rows) == (2, 3)
+        assert ragged.fingerprint == whole.fingerprint
 
     def test_a_checksum_must_look_like_one(self):
         with pytest.raises(ValidationError, match="sha256"):

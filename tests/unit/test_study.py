@@ -1,5 +1,7 @@
 """Where trials are kept: what survives a crash, and who may go on with what."""
 
+import re
+
 import optuna
 import pytest
 from optuna.trial import TrialState
@@ -8,9 +10,12 @@ from bank_marketing.errors import PlatformError
 from bank_marketing.study import (
     ERROR,
     Ownership,
+    copies,
+    drop_copy,
     finish,
     finished_trials,
     give_back,
+    is_copy,
     open_study,
 )
 
@@ -143,6 +148,60 @@ def test_a_trial_whose_process_died_before_claiming_it_is_freed(study, clock):
     survivor.free_stalled()
 
     assert study.ask(SPACE).params == {"max_depth": 7}
+
+
+def test_a_trial_that_is_just_being_begun_does_not_inherit_the_age_of_another(study, clock):
+    watcher = Ownership(study)
+    first = study.ask(SPACE)
+    watcher.free_stalled()
+    finish(study, first.number, TrialState.COMPLETE, 0.5)
+    clock(11)
+
+    study.ask(SPACE)
+    watcher.free_stalled()
+
+    assert states(study) == ["COMPLETE", "RUNNING"]
+
+
+def test_a_trial_that_two_processes_planned_is_tried_once(study):
+    study.enqueue_trial({"max_depth": 7})
+    study.enqueue_trial({"max_depth": 7})
+    trials = [study.ask(SPACE), study.ask(SPACE)]
+
+    assert [is_copy(study, trial.number, known={0}) for trial in trials] == [False, True]
+
+
+def test_a_planned_trial_that_was_given_back_is_no_copy(study):
+    study.enqueue_trial({"max_depth": 7})
+    give_back(study, study.ask(SPACE).number)
+
+    assert not is_copy(study, study.ask(SPACE).number, known=())
+
+
+@pytest.mark.parametrize(("known", "copy"), [((), True), ({0}, False)])
+def test_of_equal_trials_begun_at_the_same_moment_the_second_is_a_copy(study, known, copy):
+    one = {"max_depth": optuna.distributions.IntDistribution(3, 3)}
+    trials = [study.ask(one), study.ask(one)]
+
+    assert [is_copy(study, trial.number, known=known) for trial in trials] == [False, copy]
+
+
+def test_a_dropped_copy_does_not_count_as_finished(study):
+    drop_copy(study, study.ask(SPACE))
+
+    assert (finished_trials(study), copies(study)) == ([], 1)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "package"),
+    [("mysql", "mysqlclient"), ("mysql+asyncmy", "asyncmy"), ("postgresql+pg8000", "pg8000")],
+)
+def test_a_missing_driver_is_named_with_its_package(tmp_path, scheme, package):
+    with (
+        pytest.raises(PlatformError, match=f"names a {re.escape(scheme)} .*/python {package}$"),
+        open_study("test", maximize=False, storage=f"{scheme}://host/trials", folder=tmp_path),
+    ):
+        pass
 
 
 @pytest.mark.parametrize(

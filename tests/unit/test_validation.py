@@ -44,6 +44,12 @@ def with_cells(table: pd.DataFrame, column: str, cells: dict[int, object]) -> pd
     return table.assign(**{column: text})
 
 
+def unreadable(*rows: int) -> pd.DataFrame:
+    """Return what the reader sets aside when these rows of a csv have too few cells."""
+    reasons = [f"line {row + 2} has 2 cells, expected 21: '56;a'" for row in rows]
+    return pd.DataFrame({"row": rows, "reason": reasons})
+
+
 class Page(HTMLParser):
     """The tags of a page, and the addresses in its attributes."""
 
@@ -85,6 +91,14 @@ def broken() -> Validation:
 @pytest.fixture(scope="module")
 def renamed() -> Validation:
     return validate(valid_table().rename(columns={"job": "occupation"}), SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def ragged() -> Validation:
+    """Rows 1 and 4 of 22 could not be read; of the others, the third has an unknown job."""
+    table = valid_table()
+    table.loc[2, "job"] = "astronaut"
+    return validate(table, SETTINGS, unreadable=unreadable(1, 4))
 
 
 def test_a_valid_table_passes_without_a_word(valid):
@@ -230,6 +244,46 @@ def test_rows_may_be_rejected_up_to_the_limit(broken_rows, passed):
 
     assert found.report.rejected_rows == broken_rows
     assert found.report.passed is passed
+
+
+class TestUnreadableRows:
+    def test_they_are_rejected_in_their_place_with_the_reason(self, ragged):
+        assert ragged.rejected["row"].tolist() == [1, 3, 4]
+        assert ragged.rejected["reason"].tolist() == [
+            "line 3 has 2 cells, expected 21: '56;a'",
+            "job: 'astronaut' is not one of the 12 categories",
+            "line 6 has 2 cells, expected 21: '56;a'",
+        ]
+
+    def test_they_have_no_cells_and_leave_those_of_others_as_they_are(self, ragged):
+        assert ragged.rejected["age"].fillna("none").tolist() == ["none", "22", "none"]
+
+    def test_they_are_counted_and_reported(self, ragged):
+        report = ragged.report
+        check = next(check for check in report.checks if check.name == "rows_readable")
+
+        assert (report.rows, report.accepted_rows, report.rejected_rows) == (22, 19, 3)
+        assert (check.unexpected_rows, check.unexpected_share) == (2, 2 / 22)
+        assert report.warnings[0] == "line 3 has 2 cells, expected 21: '56;a' (2 rows rejected)"
+
+    @pytest.mark.parametrize(("lines", "passed"), [(2, True), (3, False)])
+    def test_they_stop_the_run_above_the_limit(self, lines, passed):
+        settings = SETTINGS.model_copy(update={"max_rejected_share": 0.1})
+
+        found = validate(valid_table(20), settings, unreadable=unreadable(*range(lines)))
+
+        # 2 of 22 rows are 9.1 %, 3 of 23 are 13.0 %
+        assert found.report.passed is passed
+        assert all(
+            failure.startswith("3 of 23 rows (13.0%) are rejected, at most 10.0% may be")
+            for failure in found.report.failures
+        )
+
+    def test_a_table_of_nothing_else_is_rejected_as_a_whole(self):
+        found = validate(valid_table().head(0), SETTINGS, unreadable=unreadable(0, 1))
+
+        assert found.report.failures[0].startswith("2 of 2 rows (100.0%) are rejected")
+        assert len(found.rejected) == 2
 
 
 def test_only_a_failed_report_raises_and_names_the_failures_and_its_page(valid, renamed):
