@@ -1,0 +1,94 @@
+"""An emulator, and what every account has: a role and a bucket."""
+
+import itertools
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sagemaker_emulator.containers import Environment
+from sagemaker_emulator.server import Emulator
+
+ROOT = Path(__file__).parent.parent.parent.parent
+
+pytest_plugins = ["sagemaker_emulator.fixture"]
+
+BUCKET = "contract"
+IMAGE = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/project:1"
+
+_TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": "sagemaker.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+        }
+    ],
+}
+
+
+@pytest.fixture(scope="session")
+def sagemaker_emulator_options() -> dict[str, Any]:
+    """The project's image is the environment of these tests; Amazon's are made once a checkout."""
+    return {
+        "images": [("/project:", Environment(Path(sys.prefix)))],
+        "slots": 4,
+        "stop_grace_s": 1,
+        "environments": ROOT / ".local" / "sagemaker-environments",
+        "quotas": {"ml.p4d.24xlarge for training job usage": 0},
+    }
+
+
+@pytest.fixture(scope="session")
+def client(sagemaker_emulator: Emulator) -> Callable[[str], Any]:
+    """Make a client of a service of the emulated cloud."""
+    session = sagemaker_emulator.session()
+    return lambda service: session.client(service, endpoint_url=sagemaker_emulator.url)
+
+
+@pytest.fixture(scope="session")
+def sagemaker(client: Callable[[str], Any]) -> Any:
+    return client("sagemaker")
+
+
+@pytest.fixture(scope="session")
+def s3(client: Callable[[str], Any]) -> Any:
+    s3 = client("s3")
+    s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    return s3
+
+
+@pytest.fixture(scope="session")
+def role(client: Callable[[str], Any]) -> str:
+    created = client("iam").create_role(
+        RoleName="execution", AssumeRolePolicyDocument=json.dumps(_TRUST)
+    )
+    return str(created["Role"]["Arn"])
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    """A name that no other test uses."""
+    return f"test-{next(_numbers)}"
+
+
+@pytest.fixture
+def until() -> Callable[..., Any]:
+    """Ask again until the answer is as it should be; fail after a while."""
+
+    def wait(ask: Callable[[], Any], fits: Callable[[Any], bool], timeout_s: float = 60) -> Any:
+        end = time.monotonic() + timeout_s
+        while not fits(answer := ask()):
+            assert time.monotonic() < end, f"still {answer}"
+            time.sleep(0.05)
+        return answer
+
+    return wait
