@@ -1,4 +1,4 @@
-"""`python -m sagemaker_emulator`: start the emulator, print its address, serve until told to end."""
+"""`python -m sagemaker_emulator`: start the emulator, print its address, and serve."""
 
 import argparse
 import signal
@@ -56,9 +56,13 @@ def _options() -> argparse.Namespace:
         help="import once, before the containers of these environments start as forks",
     )
     parser.add_argument("--slots", type=int, help="jobs at a time; by default one a processor")
-    pair = {"type": _pair, "action": "append", "default": [], "metavar": "NAME=VALUE"}
-    parser.add_argument("--env", **pair, help="a variable that every container gets")
-    parser.add_argument("--quota", **pair, help="for example 'ml.m5.large for endpoint usage=2'")
+    for option, what in (
+        ("--env", "a variable that every container gets"),
+        ("--quota", "for example 'ml.m5.large for endpoint usage=2'"),
+    ):
+        parser.add_argument(
+            option, type=_pair, action="append", default=[], metavar="NAME=VALUE", help=what
+        )
     return parser.parse_args()
 
 
@@ -72,9 +76,7 @@ def _pair(text: str) -> tuple[str, str]:
 def _image(text: str) -> tuple[str, Path]:
     pattern, equals, folder = text.rpartition("=")
     if not equals or not (Path(folder) / "bin" / "python").exists():
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not REGEX=ENVIRONMENT with a bin/python in it"
-        )
+        raise argparse.ArgumentTypeError(f"{text!r} is not REGEX=ENVIRONMENT with bin/python in it")
     return pattern, Path(folder).resolve()
 
 

@@ -99,11 +99,13 @@ class Job(ABC):
     def failure(self, machine: Machine) -> str:
         """Return what the container said of its failure, if anything."""
 
+    @abstractmethod
     def heard(self, line: str) -> None:
         """Take note of a line that a container wrote."""
 
+    @abstractmethod
     def phase(self, secondary: str, message: str) -> None:
-        """Show how far the job is."""
+        """Show how far the job is, in the words of a training job's secondary status."""
 
     def run(self) -> None:
         """Run the job to its end; nothing is raised."""
@@ -157,7 +159,7 @@ class Job(ABC):
         self.deliver(outcome)
         return outcome
 
-    def variables(self) -> Mapping[str, str]:
+    def variables(self) -> dict[str, str]:
         """Return the environment variables that the job gives to its containers."""
         return {name: str(value) for name, value in self.request.get("Environment", {}).items()}
 
@@ -241,7 +243,7 @@ class TrainingJob(Job):
         entry = specification.get("ContainerEntrypoint") or ["train"]
         return [*entry, *(specification.get("ContainerArguments") or [])]
 
-    def variables(self) -> Mapping[str, str]:
+    def variables(self) -> dict[str, str]:
         return {
             "TRAINING_JOB_NAME": self.record.name,
             "TRAINING_JOB_ARN": self.record.arn,
@@ -385,7 +387,10 @@ class ProcessingJob(Job):
             )
         return [*entry, *(specification.get("ContainerArguments") or [])]
 
-    def phase(self, secondary: str, message: str) -> None:
+    def heard(self, line: str) -> None:
+        """Processing jobs have no metrics."""
+
+    def phase(self, secondary: str, message: str) -> None:  # noqa: ARG002  # shown by training jobs
         if secondary == "Downloading":
             self.record.update(ProcessingStartTime=now())
 
@@ -430,7 +435,10 @@ class ProcessingJob(Job):
         super().finish(outcome)
 
     def _outputs(self) -> Sequence[Fields]:
-        return self.request.get("ProcessingOutputConfig", {}).get("Outputs", [])
+        outputs: Sequence[Fields] = self.request.get("ProcessingOutputConfig", {}).get(
+            "Outputs", []
+        )
+        return outputs
 
 
 _JOBS: dict[Kind, type[Job]] = {TRAINING_JOB: TrainingJob, PROCESSING_JOB: ProcessingJob}
@@ -439,10 +447,7 @@ _JOBS: dict[Kind, type[Job]] = {TRAINING_JOB: TrainingJob, PROCESSING_JOB: Proce
 def start_job(
     cloud: Cloud, region: str, kind: Kind, request: Fields, extra: Fields | None = None
 ) -> Record:
-    """Create a job and let it run.
-
-    Args:
-        extra: Further members of its Describe answer.
+    """Create a job and let it run; `extra` are further members of its Describe answer.
 
     Raises:
         ServiceError: Amazon would refuse the request.

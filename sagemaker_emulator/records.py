@@ -95,11 +95,9 @@ class Records:
         tags: list[dict[str, str]] | None = None,
         path: str | None = None,
     ) -> Record:
-        """Add a resource.
+        """Add a resource, with the members of its Describe answer besides name, ARN and times.
 
-        Args:
-            fields: Members of its Describe answer besides name, ARN and times.
-            path: What stands behind the slash of the ARN, if not the name.
+        `path` is what stands behind the slash of the ARN, if not the name.
 
         Raises:
             ServiceError: There is one of this name.

@@ -1,5 +1,6 @@
-"""What a signed HTTP request to AWS is: which service, which operation, in which region, by whom."""
+"""What a signed HTTP request to AWS asks for: which service and operation, where, and by whom."""
 
+import itertools
 import json
 import re
 from collections.abc import Mapping
@@ -61,14 +62,14 @@ def _operation(environ: Environ, service: str, path: str, body: bytes) -> str:
     if target := environ.get("HTTP_X_AMZ_TARGET"):
         return str(target).rpartition(".")[2]
     if found := _RPC.fullmatch(path):
-        return found.group(1)
+        return str(found.group(1))
     if "x-www-form-urlencoded" in environ.get("CONTENT_TYPE", ""):
-        return parse_qs(body.decode()).get("Action", [""])[0]
+        return str(parse_qs(body.decode()).get("Action", [""])[0])
     if service == "sagemaker" and path.endswith("/invocations"):
         return "InvokeEndpoint"
     query = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
     if "Action" in query:
-        return query["Action"][0]
+        return str(query["Action"][0])
     copied = "HTTP_X_AMZ_COPY_SOURCE" in environ
     return _rest_operation(service, environ["REQUEST_METHOD"], path, query, copied=copied)
 
@@ -104,12 +105,13 @@ def _templates(service: str, method: str) -> list[tuple[str, re.Pattern[str], di
 
 
 def _pattern(template: str) -> re.Pattern[str]:
-    escaped = re.sub(r"\{(\w+)\\?(\+?)\}", _field, re.escape(template).replace(r"\{", "{"))
-    return re.compile(escaped + "/?")
-
-
-def _field(found: re.Match[str]) -> str:
-    return ".+" if found.group(2) else "[^/]+"
+    """Turn `/{Bucket}/{Key+}` into an expression; a plus sign takes slashes too."""
+    parts = re.split(r"(\{\w+\+?\})", template)
+    fields = [".+" if part.endswith("+}") else "[^/]+" for part in parts[1::2]]
+    texts = [re.escape(part) for part in parts[::2]]
+    return re.compile(
+        "".join(itertools.chain(*itertools.zip_longest(texts, fields, fillvalue=""))) + "/?"
+    )
 
 
 def _resource(path: str, body: bytes) -> str:

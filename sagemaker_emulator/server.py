@@ -42,7 +42,7 @@ WSGI = Callable[[requests.Environ, Any], Iterable[bytes]]
 class _Handler(MotoRequestHandler):
     protocol_version = "HTTP/1.1"  # connections that stay open
 
-    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002  # its own name
+    def log(self, type: str, message: str, *args: Any) -> None:
         """Say nothing of each request."""
 
 

@@ -1,10 +1,10 @@
 """Requests and answers against Amazon's own description of the API, which ships with botocore."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from botocore.loaders import Loader
 from botocore.model import OperationModel, ServiceModel, Shape
@@ -55,26 +55,35 @@ def members(shape_name: str) -> tuple[str, ...]:
     return tuple(service("sagemaker").shape_for(shape_name).members)
 
 
-def _violations(shape: Shape, value: Any, path: str) -> Iterator[str]:
-    if shape.type_name == "structure" and isinstance(value, Mapping):
-        for name in shape.required_members:
-            if value.get(name) is None:
-                yield _violation(None, _join(path, name), "Member must not be null")
-        for name, member in shape.members.items():
-            if value.get(name) is not None:
-                yield from _violations(member, value[name], _join(path, name))
-    elif shape.type_name == "list" and isinstance(value, list):
-        yield from _outside(shape, len(value), value, path)
-        for number, item in enumerate(value, 1):
-            yield from _violations(shape.member, item, f"{path}.{number}.member")
-    elif shape.type_name == "map" and isinstance(value, Mapping):
-        yield from _outside(shape, len(value), value, path)
-        for key, item in value.items():
-            yield from _violations(shape.value, item, f"{path}.{key}.member")
-    elif shape.type_name == "string" and isinstance(value, str):
-        yield from _string_violations(shape, value, path)
-    elif shape.type_name in ("integer", "long", "float", "double") and not isinstance(value, bool):
-        yield from _outside(shape, value, value, path, what="value")
+def _violations(shape: Any, value: Any, path: str) -> Iterator[str]:
+    check = _CHECKS.get(shape.type_name)
+    if check is not None and isinstance(value, check.type) and not isinstance(value, bool):
+        yield from check.violations(shape, value, path)
+
+
+def _structure_violations(shape: Any, value: Mapping[str, Any], path: str) -> Iterator[str]:
+    for name in shape.required_members:
+        if value.get(name) is None:
+            yield _violation(None, _join(path, name), "Member must not be null")
+    for name, member in shape.members.items():
+        if value.get(name) is not None:
+            yield from _violations(member, value[name], _join(path, name))
+
+
+def _list_violations(shape: Any, value: list[Any], path: str) -> Iterator[str]:
+    yield from _outside(shape, len(value), value, path)
+    for number, item in enumerate(value, 1):
+        yield from _violations(shape.member, item, f"{path}.{number}.member")
+
+
+def _map_violations(shape: Any, value: Mapping[str, Any], path: str) -> Iterator[str]:
+    yield from _outside(shape, len(value), value, path)
+    for key, item in value.items():
+        yield from _violations(shape.value, item, f"{path}.{key}.member")
+
+
+def _number_violations(shape: Any, value: float, path: str) -> Iterator[str]:
+    yield from _outside(shape, value, value, path, what="value")
 
 
 def _string_violations(shape: Any, value: str, path: str) -> Iterator[str]:
@@ -95,6 +104,21 @@ def _outside(
         yield _violation(value, path, f"Member must have {what} greater than or equal to {least}")
     if most is not None and size > most:
         yield _violation(value, path, f"Member must have {what} less than or equal to {most}")
+
+
+class _Check(NamedTuple):
+    type: type[Any] | tuple[type[Any], ...]
+    violations: Callable[[Any, Any, str], Iterator[str]]
+
+
+_NUMBER = _Check((int, float), _number_violations)
+_CHECKS = {
+    "structure": _Check(Mapping, _structure_violations),
+    "list": _Check(list, _list_violations),
+    "map": _Check(Mapping, _map_violations),
+    "string": _Check(str, _string_violations),
+    **dict.fromkeys(("integer", "long", "float", "double"), _NUMBER),
+}
 
 
 def _violation(value: Any, path: str, constraint: str) -> str:

@@ -5,9 +5,11 @@ import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import ClientError
 
 from sagemaker_emulator.cloud import Cloud
@@ -81,11 +83,7 @@ def upload(cloud: Cloud, region: str, source: Path, uri: str) -> None:
             below = "" if path == source else path.relative_to(source).as_posix()
             key = "/".join(filter(None, [prefix.rstrip("/"), below]))
             cloud.client("s3", region).upload_file(str(path), bucket, key)
-    except (ClientError, OSError) as error:
-        raise JobError(f"ClientError: Failed to upload to {uri}: {error}") from error
-    except Exception as error:  # boto3's S3UploadFailedError derives from nothing narrower
-        if type(error).__name__ != "S3UploadFailedError":
-            raise
+    except (ClientError, S3UploadFailedError) as error:
         raise JobError(f"ClientError: Failed to upload to {uri}: {error}") from error
 
 
@@ -140,10 +138,8 @@ class LogStreams:
         self._thread = threading.Thread(target=self._copy, daemon=True)
 
     def __enter__(self) -> "LogStreams":
-        try:
+        with suppress(self._logs.exceptions.ResourceAlreadyExistsException):
             self._logs.create_log_group(logGroupName=self._group)
-        except self._logs.exceptions.ResourceAlreadyExistsException:
-            pass
         for stream in self._files:
             self._logs.create_log_stream(logGroupName=self._group, logStreamName=stream)
         self._thread.start()

@@ -10,6 +10,9 @@ With modules to preload, a command `python -m MODULE` or `python FILE` runs in a
 process, which has imported them already: a start takes a tenth of the time.
 """
 
+from __future__ import annotations
+
+import atexit
 import ctypes
 import gc
 import importlib
@@ -20,25 +23,39 @@ import select
 import signal
 import socket
 import sys
+import threading
 import traceback
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 _CLONE_NEWNS, _CLONE_NEWUTS = 0x00020000, 0x04000000
 _MS_BIND, _MS_REC, _MS_PRIVATE = 0x1000, 0x4000, 0x40000
 
 
+Order = dict[str, Any]
+
+
+class Script(NamedTuple):
+    """A program in Python, and what runs it."""
+
+    run: Callable[..., Any]
+    name: str
+    argv: list[str]
+
+
 class Launcher:
     """Forks a process for each container, and reports how it ended."""
 
-    def __init__(self, connection, preload):
+    def __init__(self, connection: socket.socket, preload: list[str]) -> None:
         self._connection = connection
         self._preloaded = bool(preload)
-        self._containers = {}  # by process id
+        self._containers: dict[int, str] = {}  # by process id
         for name in preload:
             importlib.import_module(name)
         gc.collect()
         gc.freeze()  # so that a fork shares these pages for longer
 
-    def serve(self):
+    def serve(self) -> None:
         """Work until the emulator closes the connection, however it ended."""
         woken, wake = os.pipe()
         os.set_blocking(wake, False)
@@ -48,11 +65,11 @@ class Launcher:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         unread = b""
         while True:
-            ready, _, _ = select.select([self._connection, woken], [], [])
+            ready, _, _ = select.select([self._connection.fileno(), woken], [], [])
             if woken in ready:
                 os.read(woken, 65536)
                 self._reap()
-            if self._connection in ready:
+            if self._connection.fileno() in ready:
                 received = self._connection.recv(1 << 20)
                 if not received:
                     break
@@ -62,7 +79,7 @@ class Launcher:
         for pid in self._containers:
             _kill(pid, signal.SIGKILL)
 
-    def _obey(self, order):
+    def _obey(self, order: Order) -> None:
         if "signal" in order:
             for pid, name in self._containers.items():
                 if name == order["id"]:
@@ -73,7 +90,7 @@ class Launcher:
             _become(order, preloaded=self._preloaded)
         self._containers[pid] = order["id"]
 
-    def _reap(self):
+    def _reap(self) -> None:
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -89,22 +106,22 @@ class Launcher:
                 self._connection.sendall(answer.encode() + b"\n")
 
 
-def _kill(group, number):
+def _kill(group: int, number: int) -> None:
     try:
         os.killpg(group, number)
     except (ProcessLookupError, PermissionError):
         pass  # macOS refuses signals to a group of zombies
 
 
-def _become(order, *, preloaded):
+def _become(order: Order, *, preloaded: bool) -> None:
     """Turn this fork into the container's first process; never returns."""
     code = 1
     try:
         _prepare(order)
-        script = _script(order["argv"], order["env"]) if preloaded else None
+        script = _script(order["argv"]) if preloaded else None
         if script is None:
             os.execvpe(order["argv"][0], order["argv"], order["env"])  # noqa: S606
-        code = _run(script)
+        code = _run(script, order["env"])
     except FileNotFoundError:
         traceback.print_exc()
         code = 127
@@ -116,7 +133,7 @@ def _become(order, *, preloaded):
         os._exit(code)
 
 
-def _prepare(order):
+def _prepare(order: Order) -> None:
     os.setsid()
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGCHLD, signal.SIGINT):
@@ -131,7 +148,7 @@ def _prepare(order):
     os.chdir(order["cwd"])
 
 
-def _mount(binds, hostname):
+def _mount(binds: list[tuple[str, str]], hostname: str) -> None:
     """Give this process its own view of the file system, as a container has."""
     libc = ctypes.CDLL(None, use_errno=True)
     _check(libc.unshare(_CLONE_NEWNS | _CLONE_NEWUTS), "unshare")
@@ -141,31 +158,31 @@ def _mount(binds, hostname):
     _check(libc.sethostname(hostname.encode(), len(hostname)), "sethostname")
 
 
-def _check(result, what):
+def _check(result: int, what: str) -> None:
     if result:
         number = ctypes.get_errno()
         raise OSError(number, f"{os.strerror(number)}: {what}")
 
 
-def _script(argv, env):
-    """Return what of a command Python can run without a new interpreter, as (how, name, argv)."""
+def _script(argv: list[str]) -> Script | None:
+    """Return what of a command Python can run without a new interpreter."""
     if os.path.basename(argv[0]) in ("python", "python3") and len(argv) > 1:
         if argv[1] == "-m" and len(argv) > 2:
-            return runpy.run_module, argv[2], argv[2:], env
+            return Script(runpy.run_module, argv[2], argv[2:])
         if not argv[1].startswith("-"):
-            return runpy.run_path, argv[1], argv[1:], env
+            return Script(runpy.run_path, argv[1], argv[1:])
     return None
 
 
-def _run(script):
-    how, name, argv, env = script
+def _run(script: Script, env: dict[str, str]) -> int:
+    how, name, argv = script
     os.environ.clear()
     os.environ.update(env)
     first = os.getcwd() if how is runpy.run_module else os.path.dirname(os.path.abspath(name))
     sys.path[:] = [first, *env.get("PYTHONPATH", "").split(os.pathsep), *sys.path[1:]]
     sys.argv = list(argv)
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(line_buffering=True)
+        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     options = {"alter_sys": True} if how is runpy.run_module else {}
     try:
         how(name, run_name="__main__", **options)
@@ -179,12 +196,9 @@ def _run(script):
     return 0
 
 
-def _finish():
+def _finish() -> None:
     """Do what an interpreter does at its end, which `os._exit` leaves out."""
-    import atexit
-    import threading
-
-    threading._shutdown()
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads; has no public name
     atexit._run_exitfuncs()
 
 

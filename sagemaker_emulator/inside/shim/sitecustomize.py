@@ -9,12 +9,13 @@ import io
 import json
 import os
 import socket
+from typing import Any
 
 _PATHS = json.loads(os.environ.get("SAGEMAKER_EMULATOR_PATHS", "{}"))
 _HOSTS = json.loads(os.environ.get("SAGEMAKER_EMULATOR_HOSTS", "{}"))
 
 
-def _moved(path):
+def _moved(path: Any) -> Any:
     text = os.fspath(path) if isinstance(path, os.PathLike) else path
     if isinstance(text, str):
         for source, target in _PATHS.items():
@@ -23,11 +24,11 @@ def _moved(path):
     return path
 
 
-def _redirect(module, name):
+def _redirect(module: Any, name: str) -> None:
     original = getattr(module, name)
 
     @functools.wraps(original)
-    def redirected(*args, **kwargs):
+    def redirected(*args: Any, **kwargs: Any) -> Any:
         return original(*map(_moved, args), **kwargs)
 
     setattr(module, name, redirected)
