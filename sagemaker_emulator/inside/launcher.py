@@ -26,11 +26,13 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 _CLONE_NEWNS, _CLONE_NEWUTS = 0x00020000, 0x04000000
 _MS_BIND, _MS_REC, _MS_PRIVATE = 0x1000, 0x4000, 0x40000
 
+_SHIM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "shim", "sitecustomize.py")
 
 Order = dict[str, Any]
 
@@ -88,6 +90,8 @@ class Launcher:
         pid = os.fork()
         if pid == 0:
             _become(order, preloaded=self._preloaded)
+        with suppress(PermissionError, ProcessLookupError):  # it has done so, and gone on
+            os.setpgid(pid, pid)
         self._containers[pid] = order["id"]
 
     def _reap(self) -> None:
@@ -107,10 +111,8 @@ class Launcher:
 
 
 def _kill(group: int, number: int) -> None:
-    try:
+    with suppress(ProcessLookupError, PermissionError):  # macOS: a group of zombies
         os.killpg(group, number)
-    except (ProcessLookupError, PermissionError):
-        pass  # macOS refuses signals to a group of zombies
 
 
 def _become(order: Order, *, preloaded: bool) -> None:
@@ -134,7 +136,7 @@ def _become(order: Order, *, preloaded: bool) -> None:
 
 
 def _prepare(order: Order) -> None:
-    os.setsid()
+    os.setpgid(0, 0)  # its parent does so too: a signal may come before this line
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGCHLD, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
@@ -183,6 +185,8 @@ def _run(script: Script, env: dict[str, str]) -> int:
     sys.argv = list(argv)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    if "SAGEMAKER_EMULATOR_PATHS" in env:  # without namespaces: what a new interpreter imports
+        runpy.run_path(_SHIM)
     options = {"alter_sys": True} if how is runpy.run_module else {}
     try:
         how(name, run_name="__main__", **options)

@@ -4,7 +4,7 @@ import itertools
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,11 @@ ROOT = Path(__file__).parent.parent.parent.parent
 pytest_plugins = ["sagemaker_emulator.fixture"]
 
 BUCKET = "contract"
-IMAGE = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/project:1"
+
+_NO_TELEMETRY = """\
+SchemaVersion: "1.0"
+SageMaker: {PythonSDK: {Modules: {TelemetryOptOut: true}}}
+"""
 
 _TRUST = {
     "Version": "2012-10-17",
@@ -69,6 +73,24 @@ def role(client: Callable[[str], Any]) -> str:
         RoleName="execution", AssumeRolePolicyDocument=json.dumps(_TRUST)
     )
     return str(created["Role"]["Arn"])
+
+
+@pytest.fixture(scope="session")
+def sagemaker_session(
+    sagemaker_emulator: Emulator, s3: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Any]:
+    """A session of the SageMaker SDK, which reports its use to nobody."""
+    config = tmp_path_factory.mktemp("sdk") / "config.yaml"
+    config.write_text(_NO_TELEMETRY)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SAGEMAKER_SUPPRESS_V2_WARNING", "1")
+        for whose in ("ADMIN", "USER"):
+            patch.setenv(f"SAGEMAKER_{whose}_CONFIG_OVERRIDE", str(config))
+        for variable, value in sagemaker_emulator.environment().items():
+            patch.setenv(variable, value)
+        from sagemaker.session import Session  # seconds to import
+
+        yield Session(sagemaker_emulator.session(), default_bucket=BUCKET)
 
 
 _numbers = itertools.count(1)
