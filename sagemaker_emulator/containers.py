@@ -105,10 +105,15 @@ class Container:
 
 
 class ContainerRuntime:
-    """Starts containers; they all end with it."""
+    """Starts containers; they all end with it.
 
-    def __init__(self, isolation: Isolation) -> None:
+    Args:
+        home: Home folder of what is imported before there is a container.
+    """
+
+    def __init__(self, isolation: Isolation, home: Path) -> None:
         self.isolation = isolation
+        self._home = home
         self._launchers: dict[tuple[Path, tuple[str, ...]], _Launcher] = {}
         self._lock = threading.Lock()
         self._networks = itertools.count(1)
@@ -126,7 +131,7 @@ class ContainerRuntime:
             key = (environment.folder, environment.preload)
             launcher = self._launchers.get(key)
             if launcher is None or not launcher.alive:
-                launcher = self._launchers[key] = _Launcher(environment, self.isolation)
+                launcher = self._launchers[key] = _Launcher(environment, self.isolation, self._home)
         return launcher.start(environment, command)
 
     def addresses(self, hosts: Sequence[str]) -> dict[str, str]:
@@ -151,7 +156,7 @@ def folder_of(isolation: Isolation, command_folder: Path) -> Path:
 class _Launcher:
     """The process that starts the containers of one environment."""
 
-    def __init__(self, environment: Environment, isolation: Isolation) -> None:
+    def __init__(self, environment: Environment, isolation: Isolation, home: Path) -> None:
         if not environment.python.exists():
             raise JobError(f"CannotPullContainerError: there is no {environment.python}")
         self._isolation = isolation
@@ -165,7 +170,7 @@ class _Launcher:
         self._process = subprocess.Popen(
             [*_UNSHARE, *argv] if isolation == "namespace" else argv,
             pass_fds=[theirs.fileno()],
-            env={"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"},
+            env={"PATH": os.environ.get("PATH", os.defpath), "HOME": str(home), "LANG": "C.UTF-8"},
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C in a terminal is for the emulator alone
         )

@@ -86,7 +86,7 @@ class Emulator:
             endpoint=self.url,
             work=work,
             images=Images(images, environments or work / "environments"),
-            containers=ContainerRuntime(isolation or best_isolation()),
+            containers=ContainerRuntime(isolation or best_isolation(), work / "home"),
             variables=variables or {},
             slots=threading.BoundedSemaphore(slots or os.cpu_count() or 1),
             quotas=quotas or {},

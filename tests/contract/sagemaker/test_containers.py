@@ -24,10 +24,10 @@ BEAT = """if True:
 
 
 @pytest.fixture(params=["namespace", "shim"])
-def runtime(request: pytest.FixtureRequest) -> Any:
+def runtime(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     if request.param == "namespace" and best_isolation() != "namespace":
         pytest.skip("this system gives no namespaces")
-    runtime = ContainerRuntime(request.param)
+    runtime = ContainerRuntime(request.param, tmp_path_factory.mktemp("home"))
     yield runtime
     runtime.stop()
 
