@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sagemaker_emulator import jobs, kinds, shapes
+from sagemaker_emulator import jobs, kinds, pipelines, shapes
 from sagemaker_emulator.cloud import Call, Cloud, Fields, Handler
 from sagemaker_emulator.errors import NotEmulated, ValidationException
 from sagemaker_emulator.records import Kind, Record, as_tags, summaries
@@ -65,6 +65,7 @@ OPERATIONS: dict[str, Handler] = {
     "ListTags": _list_tags,
     "DeleteTags": _delete_tags,
     **jobs.OPERATIONS,
+    **pipelines.OPERATIONS,
 }
 
 

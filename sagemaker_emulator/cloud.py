@@ -36,6 +36,7 @@ class Cloud:
 
     Args:
         endpoint: Where all services answer.
+        call: Carries out what a pipeline asks of SageMaker in a role.
         work: Folder of the jobs' files.
         variables: What the network supplies to every container.
         slots: Jobs that run at a time; others wait as for an instance.
@@ -46,6 +47,7 @@ class Cloud:
     """
 
     endpoint: str
+    call: Callable[[Call, str], Fields]
     work: Path
     images: Images
     containers: ContainerRuntime

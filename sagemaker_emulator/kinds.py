@@ -75,7 +75,7 @@ PIPELINE = Kind(
     ),
 )
 PIPELINE_EXECUTION = Kind(
-    "pipeline-execution",
+    "pipeline",  # its name is PIPELINE/execution/ID, as in its ARN
     "PipelineExecution",
     "PipelineExecutionSummaries",
     missing=_says(ResourceNotFound, "Pipeline execution '{arn}' does not exist."),

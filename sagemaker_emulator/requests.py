@@ -122,5 +122,10 @@ def _resource(path: str, body: bytes) -> str:
         request = json.loads(body)
     except ValueError:
         return ""
-    named = (value for key, value in request.items() if key.endswith(("Name", "Arn")))
-    return str(next(named, ""))
+    return named(request)
+
+
+def named(request: Mapping[str, Any]) -> str:
+    """Return the first name or ARN in a request."""
+    values = (value for key, value in request.items() if key.endswith(("Name", "Arn")))
+    return str(next(values, ""))

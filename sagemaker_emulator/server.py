@@ -84,6 +84,7 @@ class Emulator:
         work = work.resolve()
         self._cloud = Cloud(
             endpoint=self.url,
+            call=self._called,
             work=work,
             images=Images(images, environments or work / "environments"),
             containers=ContainerRuntime(isolation or best_isolation(), work / "home"),
@@ -183,6 +184,19 @@ class Emulator:
     def _sagemaker(self, request: requests.Request) -> Response:
         call = Call(request.operation, request.region, json.loads(request.body or b"{}"))
         return _json(api.answer(self._cloud, call))
+
+    def _called(self, call: Call, role: str) -> Mapping[str, Any]:
+        """Carry out a call of a pipeline: faults strike it, and it is recorded."""
+        error = ""
+        try:
+            self.faults.strike("sagemaker", call.operation)
+            return api.answer(self._cloud, call)
+        except ServiceError as refusal:
+            error = refusal.code
+            raise
+        finally:
+            resource = requests.named(call.request)
+            self.recorder.add(RecordedCall("sagemaker", call.operation, resource, role, error))
 
     def _tagged(self, request: requests.Request, environ: requests.Environ) -> Response:
         """Add what exists here to what moto knows."""
