@@ -44,7 +44,10 @@ def sagemaker_emulator_options() -> dict[str, Any]:
         "slots": 4,
         "stop_grace_s": 1,
         "environments": ROOT / ".local" / "sagemaker-environments",
-        "quotas": {"ml.p4d.24xlarge for training job usage": 0},
+        "quotas": {
+            "ml.p4d.24xlarge for training job usage": 0,
+            "ml.r5.large for processing job usage": 3,
+        },
     }
 
 
