@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sagemaker_emulator import jobs, kinds, pipelines, shapes
+from sagemaker_emulator import jobs, kinds, pipelines, shapes, tuning
 from sagemaker_emulator.cloud import Call, Cloud, Fields, Handler
 from sagemaker_emulator.errors import NotEmulated, ValidationException
 from sagemaker_emulator.records import Kind, Record, as_tags, summaries
@@ -11,6 +11,7 @@ from sagemaker_emulator.records import Kind, Record, as_tags, summaries
 _DESCRIBED = (
     kinds.TRAINING_JOB,
     kinds.PROCESSING_JOB,
+    kinds.TUNING_JOB,
 )
 
 
@@ -66,6 +67,7 @@ OPERATIONS: dict[str, Handler] = {
     "DeleteTags": _delete_tags,
     **jobs.OPERATIONS,
     **pipelines.OPERATIONS,
+    **tuning.OPERATIONS,
 }
 
 

@@ -1,8 +1,6 @@
 """The execution of a pipeline: steps start when what they need has succeeded, side by side."""
 
-import random
 import re
-import string
 import time
 import traceback
 from collections.abc import Sequence
@@ -18,14 +16,13 @@ from sagemaker_emulator.cloud import Call, Cloud, Fields, is_active
 from sagemaker_emulator.definitions import RESOURCES, Definition, Step
 from sagemaker_emulator.errors import JobError, ServiceError
 from sagemaker_emulator.expressions import Evaluator, member
-from sagemaker_emulator.records import Kind, Record, now
+from sagemaker_emulator.records import Kind, Record, now, random_text
 from sagemaker_emulator.storage import split_uri
 
 _POLL_S = 0.02
 _LONGEST_STEP_REASON = 1024
 _LONGEST_REASON = 1300
 _JOB_KINDS = (kinds.PROCESSING_JOB, kinds.TRAINING_JOB, kinds.TUNING_JOB)
-_RANDOM = random.SystemRandom()
 
 
 @dataclass
@@ -283,11 +280,6 @@ class Execution:
         if kind is kinds.TUNING_JOB:
             return f"{self._id}-{name[:8]}-{ending}"
         return f"{prefix[:18]}-{self._id}-{name[:20]}-{ending}"
-
-
-def random_text(length: int, letters: str = string.ascii_letters + string.digits) -> str:
-    """Return the random part of a name."""
-    return "".join(_RANDOM.choices(letters, k=length))
 
 
 def _iso(time_: Any) -> str:

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sagemaker_emulator.algorithms import with_metrics
 from sagemaker_emulator.cloud import Call, Cloud, Fields, Handler, is_active
 from sagemaker_emulator.containers import Command, Container
 from sagemaker_emulator.errors import JobError, NotEmulated, ValidationException
@@ -453,6 +454,9 @@ def start_job(
         ServiceError: Amazon would refuse the request.
     """
     _require_sane(cloud, region, kind, request)
+    if kind is TRAINING_JOB:
+        specification = with_metrics(request["AlgorithmSpecification"])
+        request = {**request, "AlgorithmSpecification": specification}
     fields = {name: value for name, value in request.items() if name not in ("Tags", kind.name)} | {
         "SecondaryStatusTransitions": []
     }

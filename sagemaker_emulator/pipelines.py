@@ -1,6 +1,5 @@
 """Pipelines: what is stored of them, and their executions."""
 
-from collections.abc import Mapping
 from string import ascii_lowercase, digits
 from typing import Any
 
@@ -9,10 +8,10 @@ from botocore.exceptions import ClientError
 from sagemaker_emulator.cloud import Call, Cloud, Fields, Handler, is_active
 from sagemaker_emulator.definitions import parsed
 from sagemaker_emulator.errors import NotEmulated, ServiceError, ValidationException
-from sagemaker_emulator.executions import Execution, random_text
+from sagemaker_emulator.executions import Execution
 from sagemaker_emulator.expressions import as_text, parameter_values
 from sagemaker_emulator.kinds import PIPELINE, PIPELINE_EXECUTION
-from sagemaker_emulator.records import Record, now, summaries
+from sagemaker_emulator.records import Record, cut, now, random_text, summaries
 
 
 def _create(cloud: Cloud, call: Call) -> Fields:
@@ -167,12 +166,13 @@ def _list_executions(cloud: Cloud, call: Call) -> Fields:
 def _list_steps(cloud: Cloud, call: Call) -> Fields:
     steps = _execution(cloud, call).fields["PipelineExecutionSteps"]
     newest_first = call.request.get("SortOrder", "Descending") == "Descending"
-    return _cut("PipelineExecutionSteps", steps[::-1] if newest_first else steps, call.request)
+    found, token = cut(steps[::-1] if newest_first else steps, call.request)
+    return {"PipelineExecutionSteps": found, "NextToken": token}
 
 
 def _list_parameters(cloud: Cloud, call: Call) -> Fields:
-    parameters = _execution(cloud, call).fields["PipelineParameters"]
-    return _cut("PipelineParameters", parameters, call.request)
+    found, token = cut(_execution(cloud, call).fields["PipelineParameters"], call.request)
+    return {"PipelineParameters": found, "NextToken": token}
 
 
 def _pipeline(cloud: Cloud, call: Call) -> Record:
@@ -195,13 +195,6 @@ def _listing(request: Fields) -> Fields:
     return translated | (
         {"SortBy": "Name"} if request.get("SortBy") == "PipelineExecutionArn" else {}
     )
-
-
-def _cut(member: str, items: list[Any], request: Mapping[str, Any]) -> Fields:
-    start, size = int(request.get("NextToken") or 0), request.get("MaxResults", 100)
-    following = start + size
-    token = str(following) if following < len(items) else None
-    return {member: items[start:following], "NextToken": token}
 
 
 OPERATIONS: dict[str, Handler] = {

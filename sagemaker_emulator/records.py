@@ -1,20 +1,29 @@
 """What exists: every resource as the members of its Describe answer, in memory."""
 
+import secrets
+import string
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sagemaker_emulator import shapes
 from sagemaker_emulator.errors import ServiceError
 
 ACCOUNT = "123456789012"
 
+T = TypeVar("T")
+
 
 def now() -> datetime:
     return datetime.now(UTC)
+
+
+def random_text(length: int, letters: str = string.ascii_letters + string.digits) -> str:
+    """Return the random part of a name that Amazon makes."""
+    return "".join(secrets.choice(letters) for _ in range(length))
 
 
 @dataclass(frozen=True)
@@ -162,9 +171,14 @@ def page(
     kept.sort(key=lambda each: _sort_key(each, request.get("SortBy", "CreationTime")))
     if request.get("SortOrder", "Descending") == "Descending":
         kept.reverse()
+    return cut(kept, request)
+
+
+def cut(items: list[T], request: Mapping[str, Any]) -> tuple[list[T], str | None]:
+    """Return the items of the page that is asked for, and the token of the next one."""
     start, size = int(request.get("NextToken") or 0), request.get("MaxResults", 100)
     following = start + size
-    return kept[start:following], str(following) if following < len(kept) else None
+    return items[start:following], str(following) if following < len(items) else None
 
 
 def summaries(

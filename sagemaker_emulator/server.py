@@ -32,9 +32,12 @@ from sagemaker_emulator.containers import (
 from sagemaker_emulator.errors import ServiceError
 from sagemaker_emulator.faults import Fault, Faults, RecordedCall, Recorder
 from sagemaker_emulator.images import Images
+from sagemaker_emulator.schedules import Schedules, require_emulated
 
 LOOPBACK = "127.0.0.1"
 REGION = "eu-west-1"
+
+_SCHEDULING = {("scheduler", "CreateSchedule"), ("scheduler", "UpdateSchedule")}
 
 WSGI = Callable[[requests.Environ, Any], Iterable[bytes]]
 
@@ -93,6 +96,7 @@ class Emulator:
             quotas=quotas or {},
             stop_grace_s=stop_grace_s,
         )
+        self._schedules = Schedules(self._cloud)
         self._moto: WSGI = DomainDispatcherApplication(create_backend_app)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
@@ -100,10 +104,12 @@ class Emulator:
         shutil.rmtree(self._cloud.work / "jobs", ignore_errors=True)
         self._cloud.work.mkdir(parents=True, exist_ok=True)
         self._thread.start()
+        self._schedules.start()
         return self
 
     def stop(self) -> None:
         """End every container and the server."""
+        self._schedules.stop()
         self._cloud.containers.stop()
         self._server.shutdown()
         self._thread.join()
@@ -168,6 +174,8 @@ class Emulator:
                 return self._sagemaker(request)(environ, start)
             if request.service == "tagging" and request.operation == "GetResources":
                 return self._tagged(request, environ)(environ, start)
+            if request[:2] in _SCHEDULING:
+                require_emulated(json.loads(request.body))
             return self._moto(environ, start)
         except ServiceError as refusal:
             error = refusal.code

@@ -12,6 +12,7 @@ import pytest
 
 from sagemaker_emulator.containers import Environment
 from sagemaker_emulator.server import Emulator
+from tests.contract.sagemaker.trainer import trainer_environment
 
 ROOT = Path(__file__).parent.parent.parent.parent
 
@@ -37,10 +38,13 @@ _TRUST = {
 
 
 @pytest.fixture(scope="session")
-def sagemaker_emulator_options() -> dict[str, Any]:
+def sagemaker_emulator_options(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The project's image is the environment of these tests; Amazon's are made once a checkout."""
     return {
-        "images": [("/project:", Environment(Path(sys.prefix)))],
+        "images": [
+            ("/project:", Environment(Path(sys.prefix))),
+            ("/trainer:", trainer_environment(tmp_path_factory.mktemp("trainer"))),
+        ],
         "slots": 4,
         "stop_grace_s": 1,
         "environments": ROOT / ".local" / "sagemaker-environments",
