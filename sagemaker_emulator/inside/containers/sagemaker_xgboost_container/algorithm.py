@@ -16,16 +16,23 @@ from sagemaker_xgboost_container.hyperparameters import Value, validate
 
 MODEL_NAME = "xgboost-model"
 
-_CHANNELS = ("train", "validation", "code")
+_KINDS = {"train": "training", "validation": "validation"}
 
 
-class _Evaluations(xgb.callback.TrainingCallback):
-    """Prints a line a round, as it looks in CloudWatch: AWS's logs write a tab as `#011`."""
+class _Rounds(xgb.callback.TrainingCallback):
+    """Prints a line a round, as it looks in CloudWatch: AWS's logs write a tab as `#011`.
 
-    def after_iteration(
-        self, model: Any, epoch: int, evals_log: Mapping[str, Mapping[str, Any]]
-    ) -> bool:
-        del model
+    XGBoost keeps callbacks in a set and skips those that come after one which stops, so this one
+    also holds the early stopping: the last round is always printed.
+    """
+
+    def __init__(self, stopping: xgb.callback.EarlyStopping | None) -> None:
+        self._next = stopping or xgb.callback.TrainingCallback()
+
+    def before_training(self, model: Any) -> Any:
+        return self._next.before_training(model)
+
+    def after_iteration(self, model: Any, epoch: int, evals_log: dict[str, dict[str, Any]]) -> bool:
         if xgb.collective.get_rank() == 0:
             scores = [
                 f"#011{data}-{metric}:{values[-1]:.5f}"
@@ -34,7 +41,10 @@ class _Evaluations(xgb.callback.TrainingCallback):
             ]
             sys.stdout.write(f"[{epoch}]{''.join(scores)}\n")
             sys.stdout.flush()
-        return False
+        return self._next.after_iteration(model, epoch, evals_log)
+
+    def after_training(self, model: Any) -> Any:
+        return self._next.after_training(model)
 
 
 def run(base: Path) -> None:
@@ -52,18 +62,16 @@ def run(base: Path) -> None:
     weights = int(str(parameters.pop("csv_weights", 0)))
     matrices = {
         name: _matrix(base / "input" / "data" / name, channels["train"], weights)
-        for name in ("train", "validation")
+        for name in _KINDS
         if name in channels
     }
     hosts = resources["hosts"]
-    job = {"parameters": parameters, "matrices": matrices, "folder": base / "model"}
+    job: dict[str, Any] = {"parameters": parameters, "matrices": matrices, "folder": base / "model"}
     if len(hosts) == 1:
         for name, matrix in matrices.items():
             if matrix is None:
-                folder = "training" if name == "train" else name
-                raise UserError(
-                    f"No data in {folder} channel path {base / 'input' / 'data' / name}"
-                )
+                folder = base / "input" / "data" / name
+                raise UserError(f"No data in {_KINDS[name]} channel path {folder}")
         logging.info("Single node training.")
         train_job(**job, is_master=True)
         return
@@ -88,19 +96,17 @@ def train_job(
     """Train on this machine's rows, and save the model if it is the one that should."""
     parameters = dict(parameters)
     rounds = int(str(parameters.pop("num_round")))
-    patience = parameters.pop("early_stopping_rounds", None)
     parameters.pop("save_model_on_termination", None)
+    patience = int(str(parameters.pop("early_stopping_rounds", 0)))
     objective_metric = _strings(parameters.pop("_tuning_objective_metric", []))
     metrics = _strings(parameters.get("eval_metric", []))
     if objective_metric:
         parameters["eval_metric"] = sorted({*objective_metric, *metrics})
-    callbacks: list[xgb.callback.TrainingCallback] = [_Evaluations()]
-    stopping_metric = (objective_metric or metrics)[-1:]
-    if patience and stopping_metric and "validation" in matrices:
-        callbacks.append(
-            xgb.callback.EarlyStopping(
-                int(str(patience)), stopping_metric[0], "validation", save_best=True
-            )
+    stopping = None
+    if patience and (objective_metric or metrics) and "validation" in matrices:
+        metric = (objective_metric or metrics)[-1]
+        stopping = xgb.callback.EarlyStopping(
+            rounds=patience, metric_name=metric, data_name="validation", save_best=True
         )
     for name, matrix in matrices.items():
         logging.info("%s matrix has %d rows", name.capitalize(), matrix.num_row())
@@ -110,7 +116,7 @@ def train_job(
             matrices["train"],
             rounds,
             evals=[(matrix, name) for name, matrix in matrices.items()],
-            callbacks=callbacks,
+            callbacks=[_Rounds(stopping)],
             verbose_eval=False,
         )
     except xgb.core.XGBoostError as error:
@@ -124,7 +130,7 @@ def _check_channels(channels: Mapping[str, object]) -> None:
     if "train" not in channels:
         raise UserError("Missing required channel: train")
     for name in channels:
-        if name not in _CHANNELS:
+        if name not in (*_KINDS, "code"):
             raise UserError(f"Extraneous channel found: {name}")
 
 

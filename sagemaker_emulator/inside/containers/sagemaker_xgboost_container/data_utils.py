@@ -80,9 +80,9 @@ def csv_values(source: str | os.PathLike[str] | IO[str], first_line: str) -> NDA
         delimiter = csv.Sniffer().sniff(first_line, delimiters=",;\t| ").delimiter
     except csv.Error:  # a single column has none
         delimiter = ","
-    frame = pd.read_csv(
-        source, header=None, sep=delimiter, dtype=np.float32, float_precision="round_trip"
-    )
+    for cell in first_line.split(delimiter):
+        float(cell.strip() or "nan")  # pandas would take True for 1, which AWS does not
+    frame = pd.read_csv(source, header=None, sep=delimiter, dtype=np.float32)
     return frame.to_numpy()
 
 
