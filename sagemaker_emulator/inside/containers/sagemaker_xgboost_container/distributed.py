@@ -110,8 +110,9 @@ def _patiently(action: Callable[[], Any]) -> Any:
 
 
 def _tracker(host: str, port: int, workers: int) -> Any:
-    tracker: Any = RabitTracker(
-        n_workers=workers, host_ip=socket.gethostbyname(host), port=port, sortby="task"
+    address = socket.gethostbyname(host)
+    tracker: Any = _patiently(  # a port that was just in use is not free for a minute
+        partial(RabitTracker, n_workers=workers, host_ip=address, port=port, sortby="task")
     )
     tracker.start() if _NEW else tracker.start(workers)
     return tracker
