@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sagemaker_emulator import jobs, kinds, pipelines, shapes, tuning
+from sagemaker_emulator import hosting, jobs, kinds, pipelines, shapes, tuning
 from sagemaker_emulator.cloud import Call, Cloud, Fields, Handler
 from sagemaker_emulator.errors import NotEmulated, ValidationException
 from sagemaker_emulator.records import Kind, Record, as_tags, summaries
@@ -12,6 +12,9 @@ _DESCRIBED = (
     kinds.TRAINING_JOB,
     kinds.PROCESSING_JOB,
     kinds.TUNING_JOB,
+    kinds.MODEL,
+    kinds.ENDPOINT_CONFIG,
+    kinds.ENDPOINT,
 )
 
 
@@ -68,6 +71,7 @@ OPERATIONS: dict[str, Handler] = {
     **jobs.OPERATIONS,
     **pipelines.OPERATIONS,
     **tuning.OPERATIONS,
+    **hosting.OPERATIONS,
 }
 
 

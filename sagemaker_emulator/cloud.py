@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
@@ -14,6 +14,9 @@ from sagemaker_emulator.containers import Container, ContainerRuntime
 from sagemaker_emulator.errors import ResourceLimitExceeded, ValidationException
 from sagemaker_emulator.images import Images
 from sagemaker_emulator.records import Record, Records
+
+if TYPE_CHECKING:
+    from sagemaker_emulator.endpoints import Endpoint
 
 # The emulator calls its own S3 and logs by these; such calls are not recorded.
 OWN_KEY = "EMULATOR"
@@ -43,6 +46,7 @@ class Cloud:
         quotas: Limit by instance type and use, such as `ml.m5.large for training job usage`.
         stop_grace_s: Between SIGTERM and SIGKILL; Amazon gives 120.
         running: Containers by the ARN of their job or endpoint.
+        endpoints: What runs of endpoints, by their ARN.
         callers: Role by the access key that a job got.
     """
 
@@ -57,6 +61,7 @@ class Cloud:
     stop_grace_s: float
     records: Records = field(default_factory=Records)
     running: dict[str, list[Container]] = field(default_factory=dict)
+    endpoints: dict[str, "Endpoint"] = field(default_factory=dict)
     callers: dict[str, str] = field(default_factory=dict)
 
     def client(self, service: str, region: str) -> Any:

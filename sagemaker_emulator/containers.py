@@ -117,6 +117,7 @@ class ContainerRuntime:
         self._launchers: dict[tuple[Path, tuple[str, ...]], _Launcher] = {}
         self._lock = threading.Lock()
         self._networks = itertools.count(1)
+        self._stopped = False
         if isolation == "namespace":
             for target in _TARGETS:
                 Path(target).mkdir(parents=True, exist_ok=True)
@@ -128,6 +129,8 @@ class ContainerRuntime:
             JobError: The environment is gone, or its launcher has ended.
         """
         with self._lock:
+            if self._stopped:
+                raise JobError("InternalServerError: the emulator has ended")
             key = (environment.folder, environment.preload)
             launcher = self._launchers.get(key)
             if launcher is None or not launcher.alive:
@@ -143,6 +146,7 @@ class ContainerRuntime:
     def stop(self) -> None:
         """End all containers."""
         with self._lock:
+            self._stopped = True
             for launcher in self._launchers.values():
                 launcher.stop()
             self._launchers.clear()

@@ -18,10 +18,11 @@ from moto.moto_server.werkzeug_app import (
     MotoRequestHandler,
     create_backend_app,
 )
+from werkzeug.datastructures import EnvironHeaders
 from werkzeug.serving import BaseWSGIServer, make_server
 from werkzeug.wrappers import Response
 
-from sagemaker_emulator import api, requests
+from sagemaker_emulator import api, hosting, requests
 from sagemaker_emulator.cloud import OWN_KEY, Call, Cloud
 from sagemaker_emulator.containers import (
     ContainerRuntime,
@@ -101,7 +102,8 @@ class Emulator:
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
     def start(self) -> Self:
-        shutil.rmtree(self._cloud.work / "jobs", ignore_errors=True)
+        for name in ("jobs", "endpoints"):
+            shutil.rmtree(self._cloud.work / name, ignore_errors=True)
         self._cloud.work.mkdir(parents=True, exist_ok=True)
         self._thread.start()
         self._schedules.start()
@@ -171,7 +173,7 @@ class Emulator:
         try:
             self.faults.strike(request.service, request.operation)
             if request.service == "sagemaker":
-                return self._sagemaker(request)(environ, start)
+                return self._sagemaker(request, environ)(environ, start)
             if request.service == "tagging" and request.operation == "GetResources":
                 return self._tagged(request, environ)(environ, start)
             if request[:2] in _SCHEDULING:
@@ -189,7 +191,13 @@ class Emulator:
                     )
                 )
 
-    def _sagemaker(self, request: requests.Request) -> Response:
+    def _sagemaker(self, request: requests.Request, environ: requests.Environ) -> Response:
+        if request.resource.startswith("/endpoints/"):
+            headers = EnvironHeaders(environ)
+            status, answered, body = hosting.invoke(
+                self._cloud, request.region, request.resource, headers, request.body
+            )
+            return Response(body, status, dict(answered))
         call = Call(request.operation, request.region, json.loads(request.body or b"{}"))
         return _json(api.answer(self._cloud, call))
 

@@ -15,6 +15,7 @@ from sagemaker_emulator.server import Emulator
 from tests.contract.sagemaker.trainer import trainer_environment
 
 ROOT = Path(__file__).parent.parent.parent.parent
+MODEL_SERVER = Path(__file__).parent / "model_server.py"
 
 pytest_plugins = ["sagemaker_emulator.fixture"]
 
@@ -43,6 +44,7 @@ def sagemaker_emulator_options(tmp_path_factory: pytest.TempPathFactory) -> dict
     return {
         "images": [
             ("/project:", Environment(Path(sys.prefix))),
+            ("/model:", Environment(Path(sys.prefix), serve=("python", str(MODEL_SERVER)))),
             ("/trainer:", trainer_environment(tmp_path_factory.mktemp("trainer"))),
         ],
         "slots": 4,
@@ -50,6 +52,8 @@ def sagemaker_emulator_options(tmp_path_factory: pytest.TempPathFactory) -> dict
         "environments": ROOT / ".local" / "sagemaker-environments",
         "quotas": {
             "ml.p4d.24xlarge for training job usage": 0,
+            "ml.p4d.24xlarge for endpoint usage": 0,
+            "ml.p4d.24xlarge for transform job usage": 0,
             "ml.r5.large for processing job usage": 3,
         },
     }
