@@ -16,8 +16,8 @@ from sagemaker_emulator.records import ACCOUNT, now, random_text
 from sagemaker_emulator.timetables import Once, Timetable, parsed
 
 _PERIOD_S = 1
-# What was due while the machine slept is left out.
-_LONGEST_LOOK_BACK = timedelta(minutes=1)
+# Of EventBridge; what was due longer ago, while the machine slept, is left out.
+_PRECISION = timedelta(minutes=1)
 _UNIVERSAL = "arn:aws:scheduler:::aws-sdk:sagemaker:startPipelineExecution"
 
 
@@ -40,7 +40,7 @@ class Schedules:
 
     def fire_until(self, time: datetime) -> None:
         """Start what became due since the last time, each firing once."""
-        after, self._seen = max(self._seen, time - _LONGEST_LOOK_BACK), max(self._seen, time)
+        after, self._seen = max(self._seen, time - _PRECISION), max(self._seen, time)
         for region, schedule in _stored():
             try:
                 self._fire(schedule, region, after, time)
@@ -94,7 +94,10 @@ def _stored() -> Iterator[tuple[str, Schedule]]:
 
 
 def _timetable(schedule: Any) -> Timetable:
-    start = _time(schedule.start_date) or _modified(schedule)
+    modified = _modified(schedule)
+    start = _time(schedule.start_date) or modified
+    if modified - _PRECISION < start < modified:
+        start = modified  # a start of just now, as the SageMaker SDK asks for
     return parsed(schedule.schedule_expression, schedule.schedule_expression_timezone, start)
 
 
