@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sagemaker_emulator import hosting, jobs, kinds, pipelines, shapes, tuning
+from sagemaker_emulator import hosting, jobs, kinds, pipelines, registry, shapes, tuning
 from sagemaker_emulator.cloud import Call, Cloud, Fields, Handler
 from sagemaker_emulator.errors import NotEmulated, ValidationException
 from sagemaker_emulator.records import Kind, Record, as_tags, summaries
@@ -15,6 +15,8 @@ _DESCRIBED = (
     kinds.MODEL,
     kinds.ENDPOINT_CONFIG,
     kinds.ENDPOINT,
+    kinds.MODEL_PACKAGE_GROUP,
+    kinds.MODEL_PACKAGE,
 )
 
 
@@ -72,6 +74,7 @@ OPERATIONS: dict[str, Handler] = {
     **pipelines.OPERATIONS,
     **tuning.OPERATIONS,
     **hosting.OPERATIONS,
+    **registry.OPERATIONS,
 }
 
 
