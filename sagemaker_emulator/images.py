@@ -10,8 +10,8 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from sagemaker_emulator.containers import INSIDE, Environment
@@ -25,7 +25,7 @@ _OVERRIDES = "nvidia-nccl-cu12; sys_platform == 'never'\n"
 
 @dataclass(frozen=True)
 class FrameworkImage:
-    """One of Amazon's images: what is installed in it, and what its Dockerfile sets.
+    """One of Amazon's images: what is installed in it, and the module that runs in it.
 
     Args:
         version: The tag that requests carry.
@@ -36,30 +36,49 @@ class FrameworkImage:
     version: str
     requirements: tuple[str, ...]
     module: str
-    variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def pattern(self) -> str:
         return rf"\.dkr\.ecr\.[\w.-]+/{re.escape(self.name)}:{re.escape(self.version)}"
 
 
+# Libraries of the time of scikit-learn 1.2 and XGBoost 1.7, as far as a Python has them built.
+_OLDER = (
+    "numpy<1.25; python_version < '3.12'",
+    "numpy<2; python_version == '3.12'",
+    "numpy<2.4; python_version >= '3.13'",
+    "pandas<2.1; python_version < '3.12'",
+    "pandas<3; python_version >= '3.12'",
+    "scipy<1.11; python_version < '3.12'",
+)
+_NEXT_SCIKIT_LEARN = (
+    "scikit-learn==1.3.2; python_version == '3.12'",
+    "scikit-learn==1.5.2; python_version >= '3.13'",
+)
+
 AWS_IMAGES = (
     FrameworkImage(
         "sagemaker-xgboost",
         "3.0-5",
-        ("xgboost==3.0.5", "numpy<3", "pandas", "scikit-learn", "scipy"),
+        ("xgboost==3.0.5", "numpy", "pandas", "scikit-learn", "scipy"),
         module="sagemaker_xgboost_container",
     ),
     FrameworkImage(
         "sagemaker-xgboost",
         "1.7-1",
-        ("xgboost==1.7.6", "numpy<2", "pandas<3", "scikit-learn<1.6", "scipy"),
+        ("xgboost==1.7.4", "scikit-learn<1.6", *_OLDER),
         module="sagemaker_xgboost_container",
     ),
     FrameworkImage(
         "sagemaker-scikit-learn",
         "1.2-1",
-        ("scikit-learn==1.2.1; python_version < '3.12'", "scikit-learn<1.6", "numpy<2", "pandas<3"),
+        ("scikit-learn==1.2.1; python_version < '3.12'", *_NEXT_SCIKIT_LEARN, *_OLDER),
+        module="sagemaker_sklearn_container",
+    ),
+    FrameworkImage(
+        "sagemaker-scikit-learn",
+        "1.0-1",
+        ("scikit-learn==1.1.3; python_version < '3.12'", *_NEXT_SCIKIT_LEARN, *_OLDER),
         module="sagemaker_sklearn_container",
     ),
 )
@@ -109,7 +128,6 @@ class Images:
             {
                 "PYTHONPATH": str(INSIDE / "containers"),
                 "SAGEMAKER_TRAINING_MODULE": f"{image.module}.training:main",
-                **image.variables,
             },
             serve=("python", "-m", f"{image.module}.serving"),
         )

@@ -91,9 +91,11 @@ def _emulator(work: Path, preload: Sequence[str]) -> Iterator[str]:
         *(option for name in preload for option in ("--preload", name)),
     ]
     with subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None  # noqa: S101  # a pipe was asked for
-        yield process.stdout.readline().strip()
-        process.terminate()
+        try:
+            assert process.stdout is not None  # noqa: S101  # a pipe was asked for
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
 
 
 @contextmanager
