@@ -168,3 +168,29 @@ class BayesianSearch(Strategy):
             self._study.tell(number, state=self._failed)
         else:
             self._study.tell(number, objective)
+
+
+def chosen(config: Mapping[str, Any]) -> tuple[Strategy, int]:
+    """Return the strategy of a HyperParameterTuningJobConfig, and how many training jobs it takes.
+
+    Raises:
+        ValidationException: Strategy, ranges and number do not fit each other.
+        NotEmulated: Optuna is missing, or the ranges are to be found by Amazon.
+    """
+    space = Space.of(config.get("ParameterRanges") or {})
+    most, seed = config["ResourceLimits"].get("MaxNumberOfTrainingJobs"), config.get("RandomSeed")
+    if config["Strategy"] == "Grid":
+        if space.ranges:
+            raise ValidationException("Grid search takes categorical hyperparameters only.")
+        grid = GridSearch(space)
+        if most not in (None, len(grid.points)):
+            raise ValidationException(
+                f"MaxNumberOfTrainingJobs must be the number of combinations, {len(grid.points)}."
+            )
+        return grid, len(grid.points)
+    if most is None:
+        raise ValidationException("MaxNumberOfTrainingJobs is required.")
+    if config["Strategy"] == "Random":
+        return RandomSearch(space, seed), most
+    maximize = config["HyperParameterTuningJobObjective"]["Type"] == "Maximize"
+    return BayesianSearch(space, seed, maximize=maximize), most

@@ -3,9 +3,8 @@
 import math
 import time
 import traceback
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from typing import Any
 
 from sagemaker_emulator.algorithms import with_metrics
@@ -14,14 +13,8 @@ from sagemaker_emulator.errors import NotEmulated, ServiceError, ValidationExcep
 from sagemaker_emulator.jobs import start_job, stop_job
 from sagemaker_emulator.kinds import TRAINING_JOB, TUNING_JOB
 from sagemaker_emulator.records import Record, cut, now, random_text
-from sagemaker_emulator.search import (
-    BayesianSearch,
-    GridSearch,
-    Hyperparameters,
-    RandomSearch,
-    Space,
-    Strategy,
-)
+from sagemaker_emulator.search import Hyperparameters, Strategy, chosen
+from sagemaker_emulator.trials import Trial, counted
 
 _POLL_S = 0.05
 _LONGEST_REASON = 1024
@@ -32,44 +25,6 @@ _COMMON = (
     *("StoppingCondition", "EnableNetworkIsolation", "EnableInterContainerTrafficEncryption"),
     *("EnableManagedSpotTraining", "CheckpointConfig", "Environment"),
 )
-
-
-@dataclass(frozen=True)
-class Trial:
-    """A training job of a tuning job, and what was chosen for it."""
-
-    job: Record
-    tuned: Hyperparameters
-    goal: Fields
-
-    @property
-    def objective(self) -> float | None:
-        """The last value of the objective metric, once the job has ended without failing."""
-        if is_active(self.job) or self.job.status == "Failed":
-            return None
-        metrics = self.job.fields.get("FinalMetricDataList") or []
-        values = [
-            each["Value"] for each in metrics if each["MetricName"] == self.goal["MetricName"]
-        ]
-        return values[0] if values and math.isfinite(values[0]) else None
-
-    @property
-    def objective_status(self) -> str:
-        if is_active(self.job):
-            return "Pending"
-        return "Failed" if self.objective is None else "Succeeded"
-
-    def summary(self, tuning_job: str) -> dict[str, Any]:
-        """Return the members of a HyperParameterTrainingJobSummary."""
-        value = self.objective
-        metric = {} if value is None else {**self.goal, "Value": value}
-        return {
-            **self.job.fields,
-            "TuningJobName": tuning_job,
-            "TunedHyperParameters": self.tuned,
-            "FinalHyperParameterTuningJobObjectiveMetric": metric or None,
-            "ObjectiveStatus": self.objective_status,
-        }
 
 
 class TuningJob:
@@ -151,7 +106,8 @@ class TuningJob:
     def _stop_trials(self) -> None:
         for trial in self._active:
             if not trial.job.stopping.is_set():
-                stop_job(trial.job)
+                with suppress(ValidationException):  # it ended just now
+                    stop_job(trial.job)
 
     def _finish(self) -> None:
         ended = [trial.job.status for trial in self._trials]
@@ -183,22 +139,7 @@ class TuningJob:
         )
 
     def _show(self) -> None:
-        statuses = Counter(trial.job.status for trial in self._trials)
-        objectives = Counter(trial.objective_status for trial in self._trials)
-        best = best_trial(self._trials)
-        self.record.fields |= {
-            "TrainingJobStatusCounters": {
-                "Completed": statuses["Completed"],
-                "InProgress": statuses["InProgress"] + statuses["Stopping"],
-                "RetryableError": 0,
-                "NonRetryableError": statuses["Failed"],
-                "Stopped": statuses["Stopped"],
-            },
-            "ObjectiveStatusCounters": {
-                status: objectives[status] for status in ("Succeeded", "Pending", "Failed")
-            },
-            "BestTrainingJob": best and best.summary(self.record.name),
-        }
+        self.record.fields |= counted(self._trials, self.record.name)
 
     @property
     def _active(self) -> Sequence[Trial]:
@@ -207,15 +148,6 @@ class TuningJob:
     @property
     def _runtime_s(self) -> float:
         return time.monotonic() - self._begin
-
-
-def best_trial(trials: Sequence[Trial]) -> Trial | None:
-    """Return the trial whose objective is best; none if no trial has one."""
-    rated = [(trial.objective, trial) for trial in trials if trial.objective is not None]
-    if not rated:
-        return None
-    choose = max if rated[0][1].goal["Type"] == "Maximize" else min
-    return choose(rated, key=lambda each: each[0])[1]
 
 
 def _create(cloud: Cloud, call: Call) -> Fields:
@@ -232,7 +164,7 @@ def _create(cloud: Cloud, call: Call) -> Fields:
             "in the metric definitions."
         )
     cloud.require_role(definition["RoleArn"], call.region)
-    strategy, most = _strategy(config, goal)
+    strategy, most = chosen(config)
     record = cloud.records.create(
         TUNING_JOB,
         call.region,
@@ -270,26 +202,6 @@ def _require_emulated(request: Fields) -> None:
         raise NotEmulated("tuning on several instance types")
     if not resources and "ResourceConfig" not in definition:
         raise ValidationException("A ResourceConfig is required.")
-
-
-def _strategy(config: Fields, goal: Fields) -> tuple[Strategy, int]:
-    """Return the strategy of a tuning job, and how many training jobs it has."""
-    space = Space.of(config.get("ParameterRanges") or {})
-    most, seed = config["ResourceLimits"].get("MaxNumberOfTrainingJobs"), config.get("RandomSeed")
-    if config["Strategy"] == "Grid":
-        if space.ranges:
-            raise ValidationException("Grid search takes categorical hyperparameters only.")
-        grid = GridSearch(space)
-        if most not in (None, len(grid.points)):
-            raise ValidationException(
-                f"MaxNumberOfTrainingJobs must be the number of combinations, {len(grid.points)}."
-            )
-        return grid, len(grid.points)
-    if most is None:
-        raise ValidationException("MaxNumberOfTrainingJobs is required.")
-    if config["Strategy"] == "Random":
-        return RandomSearch(space, seed), most
-    return BayesianSearch(space, seed, maximize=goal["Type"] == "Maximize"), most
 
 
 def _stop(cloud: Cloud, call: Call) -> Fields:
