@@ -168,8 +168,12 @@ def _check_arguments(step: Step, kind: Kind) -> None:
 
 
 def _check_condition(condition: Fields) -> None:
-    if condition.get("Type") not in CONDITIONS:
-        raise _refusal(f"Unknown condition type {condition.get('Type')!r}.")
+    type_ = condition.get("Type")
+    if type_ not in CONDITIONS:
+        raise _refusal(f"Unknown condition type {type_!r}.")
+    missing = sorted(CONDITIONS[type_] - condition.keys())
+    if missing:
+        raise _refusal(f"A condition of type {type_} has no {missing}.")
     inner = condition.get("Conditions") or []
     for each in [*inner, *([condition["Condition"]] if "Condition" in condition else [])]:
         _check_condition(each)

@@ -95,10 +95,13 @@ class Execution:
             self._finish()
         except Exception as error:  # the outermost loop: an execution must not stay Executing
             traceback.print_exc()
+            reason = f"InternalServerError: {error!r}"
+            self.record.set_status("Failed", FailureReason=reason)
+            self._stop_jobs()
             for run in self._running():
-                run.end("Failed", f"InternalServerError: {error}")
-            self.record.set_status("Failed", FailureReason=f"InternalServerError: {error}")
-        self.record.done.set()
+                run.end("Failed", reason)
+        finally:
+            self.record.done.set()
 
     def _advance(self) -> bool:
         """See which jobs have ended and start what can start; return whether to go on."""

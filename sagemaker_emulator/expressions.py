@@ -20,7 +20,14 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "LessThan": operator.lt,
     "LessThanOrEqualTo": operator.le,
 }
-CONDITIONS = {*_COMPARISONS, "In", "Not", "And", "Or"}
+# What a condition of each type must have.
+CONDITIONS = {
+    **{type_: {"LeftValue", "RightValue"} for type_ in _COMPARISONS},
+    "In": {"QueryValue", "Values"},
+    "Not": {"Condition"},
+    "And": {"Conditions"},
+    "Or": {"Conditions"},
+}
 
 
 def parameter_values(declared: Sequence[Fields], given: Sequence[Fields]) -> dict[str, Any]:

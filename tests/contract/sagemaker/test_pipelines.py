@@ -413,6 +413,19 @@ class TestExecutions:
         latest = sagemaker.describe_pipeline(PipelineName=name)
         assert latest["PipelineDefinition"] == definition(fail("new", "x"))
 
+    def test_an_error_of_the_emulator_itself_ends_an_execution(
+        self, create, start, ended, steps_of, role
+    ):
+        create(
+            processing("sleep", role, "import time; time.sleep(60)"),
+            fail("odd", {"Std:JsonGet": {"Path": "of nothing"}}),
+        )
+
+        arn = start()
+
+        assert ended(arn)["FailureReason"] == "InternalServerError: KeyError('S3Uri')"
+        assert {each["StepStatus"] for each in steps_of(arn).values()} == {"Failed"}
+
     def test_retrying_is_not_emulated(self, create, start, sagemaker):
         create(fail("stop", "x"))
 
@@ -482,6 +495,14 @@ class TestDefinitions:
             (
                 definition(condition("a", comparison("About", 1, 2))),
                 "Unknown condition type 'About'",
+            ),
+            (
+                definition(condition("a", {"Type": "Not", "Condition": {"Type": "In"}})),
+                r"type In has no \['QueryValue', 'Values'\]",
+            ),
+            (
+                definition(processing("a", "r", ""), fail("b", {"Get": "Steps.a.PropertyFiles.c"})),
+                "'Steps.a.PropertyFiles.c', which is not defined",
             ),
         ],
     )
