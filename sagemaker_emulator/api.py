@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sagemaker_emulator import hosting, jobs, kinds, pipelines, registry, shapes, tuning
+from sagemaker_emulator import hosting, jobs, kinds, pipelines, registry, shapes, transform, tuning
 from sagemaker_emulator.cloud import Call, Cloud, Fields, Handler
 from sagemaker_emulator.errors import NotEmulated, ValidationException
 from sagemaker_emulator.records import Kind, Record, as_tags, summaries
@@ -11,6 +11,7 @@ from sagemaker_emulator.records import Kind, Record, as_tags, summaries
 _DESCRIBED = (
     kinds.TRAINING_JOB,
     kinds.PROCESSING_JOB,
+    kinds.TRANSFORM_JOB,
     kinds.TUNING_JOB,
     kinds.MODEL,
     kinds.ENDPOINT_CONFIG,
@@ -75,6 +76,7 @@ OPERATIONS: dict[str, Handler] = {
     **tuning.OPERATIONS,
     **hosting.OPERATIONS,
     **registry.OPERATIONS,
+    **transform.OPERATIONS,
 }
 
 

@@ -53,7 +53,7 @@ def sagemaker_emulator_options(tmp_path_factory: pytest.TempPathFactory) -> dict
         "quotas": {
             "ml.p4d.24xlarge for training job usage": 0,
             "ml.p4d.24xlarge for endpoint usage": 0,
-            "ml.p4d.24xlarge for transform job usage": 0,
+            "ml.p3.16xlarge for transform job usage": 0,
             "ml.r5.large for processing job usage": 3,
         },
     }
