@@ -111,6 +111,8 @@ class Emulator:
 
     def stop(self) -> None:
         """End every container and the server."""
+        for endpoint in list(self._cloud.endpoints.values()):
+            endpoint.delete()
         self._schedules.stop()
         self._cloud.containers.stop()
         self._server.shutdown()

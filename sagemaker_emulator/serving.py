@@ -1,8 +1,10 @@
 """A model in its container: what the container is given, and HTTP with it."""
 
+import random
 import socket
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -18,6 +20,7 @@ _HOST = "container-0.local"
 _PING_TIMEOUT_S = 2  # as Amazon documents it
 _POLL_S = 0.05
 _CONNECTIONS = 256
+_RANDOM = random.SystemRandom()
 
 
 class Model(NamedTuple):
@@ -153,7 +156,9 @@ class ModelServer:
 
 
 def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind((_LOOPBACK, 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """Find a port below those of outgoing connections, one of which could take it meanwhile."""
+    while True:
+        port = _RANDOM.randrange(20_000, 32_000)
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind((_LOOPBACK, port))
+            return port

@@ -105,7 +105,7 @@ def put_metrics(cloud: Cloud, region: str, endpoint: str, invocations: list[Invo
                 {"Name": "VariantName", "Value": variant},
             ],
             "Timestamp": of_variant[0].at,
-            "StatisticValues": _statistics([value(each) for each in of_variant]),
+            "StatisticValues": _statistics([float(value(each)) for each in of_variant]),
             "Unit": unit,
         }
         for variant, of_variant in by_variant.items()

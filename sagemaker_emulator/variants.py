@@ -6,6 +6,7 @@ import signal
 import threading
 import uuid
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any
 
 from sagemaker_emulator.cloud import Cloud, Fields
@@ -48,6 +49,7 @@ class Variant:
             {f"{self.name}/{instance}": self._folder / "log"},
         )
         self._server = ModelServer()
+        self._opened = ExitStack()
         self._container: Container | None = None
         self._since = now()
         self._healthy = threading.Event()
@@ -70,9 +72,10 @@ class Variant:
         Raises:
             JobError: Its image is unknown, or the model cannot be read.
         """
+        self._opened.callback(shutil.rmtree, self._folder, ignore_errors=True)
         self._model.lay_out(self._cloud, self._endpoint.region, self._folder)
+        self._opened.enter_context(self._logs)
         self._container = self._launched()
-        self._logs.__enter__()
 
     def wait_until_healthy(self) -> None:
         """Wait until the container answers, and from then on see to it that it does.
@@ -125,8 +128,7 @@ class Variant:
             if self._container.wait(self._cloud.stop_grace_s) is None:
                 self._container.kill(signal.SIGKILL)
                 self._container.wait()
-            self._logs.__exit__()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._opened.close()
 
     def _launched(self) -> Container:
         region = self._endpoint.region

@@ -15,6 +15,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from sagemaker_emulator.faults import Fault
 from tests.contract.sagemaker.conftest import BUCKET
 from tests.contract.sagemaker.models import MODEL_IMAGE, put_model_data, variant
 
@@ -141,6 +142,20 @@ class TestInvocation:
         (described,) = endpoint["ProductionVariants"]
         assert described["DeployedImages"][0]["SpecifiedImage"] == MODEL_IMAGE
         assert ask(runtime, name, "1,2\n3,4") == "30\n70"
+
+    def test_a_model_need_not_be_an_archive(self, deploy, sagemaker, s3, role, runtime, name):
+        s3.put_object(Bucket=BUCKET, Key=f"{name}/factor", Body=b"7")
+        source = {
+            "S3Uri": f"s3://{BUCKET}/{name}/",
+            "S3DataType": "S3Prefix",
+            "CompressionType": "None",
+        }
+        container = {"Image": MODEL_IMAGE, "ModelDataSource": {"S3DataSource": source}}
+        sagemaker.create_model(ModelName=name, ExecutionRoleArn=role, Containers=[container])
+
+        deploy(variant("only", name))
+
+        assert ask(runtime, name) == "21"
 
     def test_a_container_gets_its_variables_and_acts_in_the_role_of_its_model(
         self, deploy, model, runtime, name, sagemaker_emulator
@@ -295,6 +310,27 @@ class TestVariants:
             lambda sums: sums == [3, 2, 1],
             timeout_s=3,
         )
+
+    def test_what_cloudwatch_refuses_is_counted_later_and_once(
+        self, deploy, model, runtime, client, sagemaker_emulator, name, until
+    ):
+        deploy(variant("only", model()))
+        fault = Fault("monitoring", "PutMetricData", for_s=1, code="Throttling")
+        sagemaker_emulator.faults.add(fault)
+
+        asked(runtime, name, 20)
+        time.sleep(1.2)
+
+        assert fault.seen > 0
+        counted = partial(metric, client, name, "only", "Invocations")
+        until(counted, lambda found: found == (20, 20), timeout_s=5)
+        sagemaker_emulator.faults.clear()
+
+    def test_without_any_weight_nobody_answers(self, deploy, model, runtime, name):
+        deploy(variant("only", model(), InitialVariantWeight=0))
+
+        with pytest.raises(runtime.exceptions.ValidationError, match="have the weight 0"):
+            ask(runtime, name)
 
     def test_weights_shift_traffic_and_what_is_left_out_stays(
         self, deploy, model, sagemaker, runtime, name
@@ -519,6 +555,56 @@ class TestRefusals:
         with pytest.raises(ClientError, match='Could not find model "arn:aws:sagemaker:'):
             sagemaker.create_endpoint_config(
                 EndpointConfigName=name, ProductionVariants=[variant("only", "nobody")]
+            )
+
+    def test_containers_in_a_row_are_not_emulated(self, sagemaker, role, name):
+        with pytest.raises(ClientError, match="several containers is not emulated"):
+            sagemaker.create_model(
+                ModelName=name, ExecutionRoleArn=role, Containers=[{"Image": MODEL_IMAGE}] * 2
+            )
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"ProductionVariants": [{"VariantName": "only", "InstanceType": "ml.m5.large"}]},
+            {"AsyncInferenceConfig": {"OutputConfig": {"S3OutputPath": "s3://contract/out"}}},
+        ],
+    )
+    def test_other_kinds_of_endpoints_are_not_emulated(self, sagemaker, model, name, changes):
+        request = {
+            "EndpointConfigName": name,
+            "ProductionVariants": [variant("only", model())],
+            **changes,
+        }
+
+        with pytest.raises(ClientError, match="is not emulated"):
+            sagemaker.create_endpoint_config(**request)
+
+    def test_a_canary_deployment_is_not_emulated(self, deploy, model):
+        deploy(variant("only", model(1)))
+        routing = {
+            "Type": "CANARY",
+            "WaitIntervalInSeconds": 0,
+            "CanarySize": {"Type": "CAPACITY_PERCENT", "Value": 10},
+        }
+        policy = {"BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": routing}}
+
+        with pytest.raises(ClientError, match="not all at once is not emulated"):
+            deploy(variant("only", model(2)), DeploymentConfig=policy)
+
+    def test_a_failed_endpoint_can_only_be_deleted(self, deploy, model):
+        deploy(variant("only", model(1, BROKEN="yes")))
+
+        with pytest.raises(ClientError, match="Cannot update failed endpoint"):
+            deploy(variant("only", model(2)))
+
+    def test_an_unknown_variant_has_no_weight(self, deploy, model, sagemaker, name):
+        deploy(variant("only", model(1)))
+
+        with pytest.raises(ClientError, match='Could not find variant "nobody"'):
+            sagemaker.update_endpoint_weights_and_capacities(
+                EndpointName=name,
+                DesiredWeightsAndCapacities=[{"VariantName": "nobody", "DesiredWeight": 1}],
             )
 
     def test_an_endpoint_needs_its_configuration(self, sagemaker, name):
