@@ -89,6 +89,7 @@ class Launcher:
             return
         pid = os.fork()
         if pid == 0:
+            self._connection.close()  # the emulator's own; all else may belong to what is preloaded
             _become(order, preloaded=self._preloaded)
         with suppress(PermissionError, ProcessLookupError):  # it has done so, and gone on
             os.setpgid(pid, pid)
@@ -122,11 +123,9 @@ def _become(order: Order, *, preloaded: bool) -> None:
         _prepare(order)
         script = _script(order["argv"]) if preloaded else None
         if script is None:
-            os.execvpe(order["argv"][0], order["argv"], order["env"])  # noqa: S606
-        code = _run(script, order["env"])
-    except FileNotFoundError:
-        traceback.print_exc()
-        code = 127
+            code = _execute(order)
+        else:
+            code = _run(script, order["env"])
     except BaseException:
         traceback.print_exc()
     finally:
@@ -144,7 +143,6 @@ def _prepare(order: Order) -> None:
     nothing = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((nothing, 0), (log, 1), (log, 2)):
         os.dup2(source, target)
-    os.closerange(3, 256)
     if order["binds"]:
         _mount(order["binds"], order["hostname"])
     os.chdir(order["cwd"])
@@ -164,6 +162,15 @@ def _check(result: int, what: str) -> None:
     if result:
         number = ctypes.get_errno()
         raise OSError(number, f"{os.strerror(number)}: {what}")
+
+
+def _execute(order: Order) -> int:
+    """Become another program; returns what a shell would if there is no such program."""
+    try:
+        os.execvpe(order["argv"][0], order["argv"], order["env"])  # noqa: S606
+    except FileNotFoundError as error:
+        print(error, file=sys.stderr)
+        return 127
 
 
 def _script(argv: list[str]) -> Script | None:
