@@ -122,10 +122,7 @@ def _become(order: Order, *, preloaded: bool) -> None:
     try:
         _prepare(order)
         script = _script(order["argv"]) if preloaded else None
-        if script is None:
-            code = _execute(order)
-        else:
-            code = _run(script, order["env"])
+        code = _execute(order) if script is None else _run(script, order["env"])
     except BaseException:
         traceback.print_exc()
     finally:
