@@ -147,27 +147,49 @@ def finished_run() -> tuple[PipelineRunResponse, float, float]:
     return run, submission_s, time.monotonic() - started
 
 
+def finished_execution() -> tuple[str, list[dict[str, Any]]]:
+    """Return the status of the one execution that SageMaker knows, and its steps."""
+    sagemaker = boto3.client("sagemaker")
+    (pipeline_,) = sagemaker.list_pipelines()["PipelineSummaries"]
+    (execution,) = sagemaker.list_pipeline_executions(PipelineName=pipeline_["PipelineName"])[
+        "PipelineExecutionSummaries"
+    ]
+    arn = execution["PipelineExecutionArn"]
+    while (
+        status := sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn)[
+            "PipelineExecutionStatus"
+        ]
+    ) == "Executing":
+        time.sleep(0.1)  # SageMaker sees the end of the last container a moment after ZenML
+    steps = sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=arn)
+    return str(status), steps["PipelineExecutionSteps"]
+
+
+def report_log(steps: list[dict[str, Any]]) -> str:
+    """Return what the last step wrote into CloudWatch."""
+    (arn,) = [
+        each["Metadata"]["ProcessingJob"]["Arn"] for each in steps if each["StepName"] == "report"
+    ]
+    found = boto3.client("logs").filter_log_events(
+        logGroupName="/aws/sagemaker/ProcessingJobs",
+        logStreamNamePrefix=arn.rpartition("/")[2],
+    )
+    return "\n".join(event["message"] for event in found["events"])
+
+
 def main() -> None:
     register_stack()
     run, submission_s, total_s = finished_run()
-    sagemaker = boto3.client("sagemaker")
-    (execution,) = [
-        each
-        for name in sagemaker.list_pipelines()["PipelineSummaries"]
-        for each in sagemaker.list_pipeline_executions(PipelineName=name["PipelineName"])[
-            "PipelineExecutionSummaries"
-        ]
-    ]
-    steps = sagemaker.list_pipeline_execution_steps(
-        PipelineExecutionArn=execution["PipelineExecutionArn"]
-    )["PipelineExecutionSteps"]
+    execution, steps = finished_execution()
     json.dump(
         {
             "status": run.status.value,
             "steps": {name: each.status.value for name, each in run.steps.items()},
             "roc_auc": run.steps["evaluate"].outputs["roc_auc"][0].load(),
-            "execution": execution["PipelineExecutionStatus"],
+            "execution": execution,
             "execution_steps": {each["StepName"]: each["StepStatus"] for each in steps},
+            "log": report_log(steps),
+            "mlflow": mlflow.search_runs(search_all_experiments=True)["metrics.roc_auc"][0],
             "submission_s": submission_s,
             "total_s": total_s,
         },
