@@ -47,7 +47,7 @@ class Usage(NamedTuple):
 def measure(command: Sequence[str], environment: Mapping[str, str]) -> Usage:
     """Run `command` in the project's folder; leave with its output if it fails."""
     cpu_before, started = _cpu_of_children(), time.perf_counter()
-    result = subprocess.run(  # noqa: S603 - our own interpreter and arguments
+    result = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
     usage = Usage(time.perf_counter() - started, _cpu_of_children() - cpu_before)

@@ -19,6 +19,7 @@ OURS = {
     "platforms",
     "registry",
     "reports",
+    "sagemaker_emulator",
     "serving",
     "stacks",
     "steps",
@@ -35,6 +36,8 @@ FORBIDDEN = {
     "materializers": FRAMEWORKS - {"zenml"} | OURS - {"bank_marketing", "materializers", "reports"},
     "stacks": FRAMEWORKS - {"zenml"} | OURS - {"bank_marketing", "registry", "stacks"},
     "steps": FRAMEWORKS - {"zenml"} | {"cli", "pipelines", "serving", "stacks", "steps"},
+    # Any project could use it: nothing of ours, and none of the clients that talk to it.
+    "sagemaker_emulator": FRAMEWORKS - {"boto3"} | OURS - {"sagemaker_emulator"},
     "pipelines": FRAMEWORKS - {"zenml"}
     | {"pandas", "xgboost"}
     | OURS - {"bank_marketing", "materializers", "pipelines", "steps"},

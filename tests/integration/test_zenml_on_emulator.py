@@ -1,0 +1,33 @@
+"""ZenML's own SageMaker orchestrator runs a pipeline of seven steps on the emulator."""
+
+from typing import Any
+
+import pytest
+
+from benchmarks.zenml_on_emulator.__main__ import run_client
+from benchmarks.zenml_on_emulator.servers import PRELOADED, servers
+
+STEPS = ("load", "validate", "training_part", "test_part", "train", "evaluate", "report")
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("zenml")
+    with servers(folder, preload=PRELOADED) as started:
+        yield run_client(folder, started.variables)
+
+
+def test_zenml_says_that_every_step_completed(result):
+    assert result["status"] == "completed"
+    assert result["steps"] == dict.fromkeys(STEPS, "completed")
+
+
+def test_sagemaker_says_that_every_step_succeeded(result):
+    assert result["execution"] == "Succeeded"
+    assert result["execution_steps"] == dict.fromkeys(STEPS, "Succeeded")
+
+
+def test_artifacts_and_logs_are_where_a_team_looks_for_them(result):
+    assert result["roc_auc"] == pytest.approx(0.828, abs=0.001)
+    assert "roc_auc=0.828" in result["log"]
+    assert result["mlflow"] == pytest.approx(result["roc_auc"])
