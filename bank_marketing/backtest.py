@@ -32,12 +32,14 @@ from bank_marketing.config import (
     FeatureSettings,
     ModelSettings,
     Settings,
+    SplitSettings,
 )
 from bank_marketing.encoder import Encoder
 from bank_marketing.errors import DataError
 from bank_marketing.evaluation import Interval, percentile_interval, resampled_score_metrics
-from bank_marketing.folds import stop_early, without_zeros
+from bank_marketing.folds import impatient, stop_early, without_zeros
 from bank_marketing.model import booster_parameters, labels
+from bank_marketing.split import draw_lots, drawn_for_validation
 
 Metrics = dict[str, Interval]
 Baseline = Literal["never_retrained", "logistic_regression"]
@@ -50,7 +52,6 @@ Measure = Callable[[Answers, Scores], Metrics]
 # Shuffled rows change their month so often that they seem to span decades.
 _MOST_YEARS = 30
 _CADENCES = (1, 3, 6, None)  # months from one training to the next; None: there is no next
-_WATCHED = 0.1  # share of a window, its latest rows, on which the number of trees is found
 _MONTHS_OF_YEAR = next(
     column.categories
     for column in schema.COLUMNS
@@ -166,11 +167,24 @@ class Backtest(Settings):
 
 
 class _Examples(NamedTuple):
+    """Rows to learn from; `lots` decide which are held out if they are drawn."""
+
     features: Features  # shape (rows, features), see `folds.without_zeros`
     answers: Answers  # 0 or 1, shape (rows,)
+    lots: NDArray[np.uint64]  # shape (rows,), see `split.draw_lots`
 
     def part(self, rows: Rows) -> "_Examples":
-        return _Examples(self.features[slice(*rows)], self.answers[slice(*rows)])
+        return self.chosen(np.arange(*rows))
+
+    def chosen(self, rows: NDArray[np.int_]) -> "_Examples":
+        return _Examples(self.features[rows], self.answers[rows], self.lots[rows])
+
+    def held_out(self, split: SplitSettings) -> NDArray[np.bool_]:
+        """Return which rows `split` holds out for validation, shape (rows,)."""
+        if split.strategy == "random":
+            return drawn_for_validation(self.lots, self.answers, split)
+        rows = len(self.answers)
+        return np.arange(rows) >= rows - ceil(split.validation * rows)
 
 
 class _Replay(NamedTuple):
@@ -193,8 +207,12 @@ def backtest(
     model: ModelSettings,
     settings: BacktestSettings,
     evaluation: EvaluationSettings,
+    split: SplitSettings,
 ) -> Backtest:
     """Replay the calls of `data`, which are in the order of time and hold the target.
+
+    Each model finds its number of trees as the pipeline does: on the rows of its window that
+    `split` would hold out for validation. It then grows as many from the whole window.
 
     Scoring starts as soon as `min_train_rows` answers are known. The metrics are those of
     `evaluate` that read the scores alone: nothing here depends on a threshold. The baselines score
@@ -215,8 +233,9 @@ def backtest(
 
     encoder = Encoder.from_schema(economic_indicators=features.economic_indicators)
     encoded = without_zeros(encoder.encode(data), numbers=len(encoder.numbers))
-    examples = _Examples(encoded, labels(data))
-    trees = _train_all([turns, *cadences.values()], examples, partial(_grow_trees, model=model))
+    examples = _Examples(encoded, labels(data), draw_lots(data, split))
+    grow = partial(_grow_trees, model=impatient(model), split=split)
+    trees = _train_all([turns, *cadences.values()], examples, grow)
     linear = _train_all([turns], examples, _fit_line)
 
     by_cadence = {every: _score(plan, trees, examples) for every, plan in cadences.items()}
@@ -357,20 +376,18 @@ def _train_all(
         return dict(zip(windows, threads.map(train, map(examples.part, windows)), strict=True))
 
 
-def _grow_trees(examples: _Examples, model: ModelSettings) -> Scorer:
-    """Find the number of trees on the latest rows, then grow as many from all rows.
+def _grow_trees(examples: _Examples, model: ModelSettings, split: SplitSettings) -> Scorer:
+    """Find the number of trees on the rows held out, then grow as many from all rows.
 
-    The number follows the drift, as a fixed one cannot, and the latest rows, of which a drifting
-    market leaves few like them, are learned from as well.
+    The latest rows, of which a drifting market leaves few like them, are thus learned from.
     """
-    rows = len(examples.answers)
-    cut = rows - ceil(_WATCHED * rows)
-    latest = examples.part(Rows(cut, rows))
+    is_held_out = examples.held_out(split)
+    held_out = examples.chosen(np.flatnonzero(is_held_out))
     trees = stop_early(
         model,
-        _matrix(examples.part(Rows(0, cut))),
-        xgboost.DMatrix(latest.features, nthread=1),
-        latest.answers,
+        _matrix(examples.chosen(np.flatnonzero(~is_held_out))),
+        xgboost.DMatrix(held_out.features, nthread=1),
+        held_out.answers,
     ).trees
     booster = xgboost.train(booster_parameters(model), _matrix(examples), trees)
 

@@ -1,6 +1,7 @@
 """Cross-validation of the booster, made cheap for a search that repeats it hundreds of times."""
 
 from dataclasses import dataclass, replace
+from math import ceil
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -153,6 +154,16 @@ def stop_early(
         elif trees - best.trees >= model.early_stopping_rounds:
             break
     return best
+
+
+def impatient(model: ModelSettings) -> ModelSettings:
+    """Return how `model` is trained to find its trees: with one thread and half the patience.
+
+    What the second half of it finds is a small part of what trials differ by, and costs a quarter
+    of the trees.
+    """
+    patience = ceil(model.early_stopping_rounds / 2)
+    return model.model_copy(update={"n_jobs": 1, "early_stopping_rounds": patience})
 
 
 def without_zeros(encoded: NDArray[np.float32], *, numbers: int) -> csr_matrix:

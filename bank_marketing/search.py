@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from math import ceil
 from statistics import fmean
 from typing import NamedTuple
 
@@ -14,7 +13,7 @@ from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
 from bank_marketing.config import ModelSettings, Range, TuningSettings
-from bank_marketing.folds import FoldScore, Metric
+from bank_marketing.folds import FoldScore, Metric, impatient
 from bank_marketing.study import (
     ERROR,
     FOLD_TREES,
@@ -71,7 +70,7 @@ class Search:
     ) -> None:
         self._study = study
         self._ownership = Ownership(study)
-        self._model = trial_model(model)
+        self._model = impatient(model)
         self._settings = settings
         self._distributions: dict[str, BaseDistribution] = {
             each.name: distribution(each) for each in settings.search_space
@@ -209,16 +208,6 @@ def is_hopeless(mean: float, peers: Sequence[float], metric: Metric) -> bool:
     if metric == "roc_auc":
         return bool(mean < np.quantile(peers, 1 - _BETTER_SHARE))
     return bool(mean > np.quantile(peers, _BETTER_SHARE))
-
-
-def trial_model(model: ModelSettings) -> ModelSettings:
-    """Return how `model` is trained in a trial: with one thread and half the patience.
-
-    What the second half of it finds is a small part of what trials differ by, and costs a quarter
-    of the trees.
-    """
-    patience = ceil(model.early_stopping_rounds / 2)
-    return model.model_copy(update={"n_jobs": 1, "early_stopping_rounds": patience})
 
 
 def distribution(searched: Range) -> BaseDistribution:

@@ -1,8 +1,10 @@
 """Three sets: one to train on, one to choose with, one to judge by."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bank_marketing import schema
 from bank_marketing.config import SplitSettings
@@ -61,8 +63,33 @@ def _random(data: pd.DataFrame, settings: SplitSettings) -> Parts:
     Else a table with a few rows more or less would put rows that the champion was trained on into
     the test set, where the two are compared. Rows that are exact copies stay together.
     """
-    hashes = pd.util.hash_pandas_object(data, index=False, hash_key=f"{settings.seed:016d}")
-    place = hashes.groupby(data[schema.TARGET]).rank(method="first", pct=True)
-    is_test = place <= settings.test
-    is_train = place > settings.test + settings.validation
-    return Parts(data[is_train], data[~is_train & ~is_test], data[is_test])
+    lots = draw_lots(data, settings)
+    answers = data[schema.TARGET].to_numpy()
+    is_validation = drawn_for_validation(lots, answers, settings)
+    is_test = _places(lots, answers) <= settings.test
+    return Parts(data[~is_validation & ~is_test], data[is_validation], data[is_test])
+
+
+def draw_lots(data: pd.DataFrame, settings: SplitSettings) -> NDArray[np.uint64]:
+    """Return a number for each row, shape (rows,), that depends on its content and the seed."""
+    lots = pd.util.hash_pandas_object(data, index=False, hash_key=f"{settings.seed:016d}")
+    return np.asarray(lots, dtype=np.uint64)
+
+
+def drawn_for_validation(
+    lots: NDArray[np.uint64], answers: NDArray[Any], settings: SplitSettings
+) -> NDArray[np.bool_]:
+    """Return which rows the strategy `random` puts into the validation set, shape (rows,).
+
+    Args:
+        lots: Of the rows to split, from `draw_lots`.
+        answers: Their target; its classes are equally frequent in all sets.
+        settings: The shares of the sets.
+    """
+    places = _places(lots, answers)
+    return (places > settings.test) & (places <= settings.test + settings.validation)
+
+
+def _places(lots: NDArray[np.uint64], answers: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the place of each row among those with the same answer, in (0, 1]."""
+    return pd.Series(lots).groupby(answers).rank(method="first", pct=True).to_numpy()

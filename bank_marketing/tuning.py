@@ -26,8 +26,8 @@ from bank_marketing.config import (
 )
 from bank_marketing.dataset import fingerprint
 from bank_marketing.errors import SettingsError
-from bank_marketing.folds import Metric, fold_rows, quickest_first
-from bank_marketing.search import Search, TuningProgress, distribution, trial_model
+from bank_marketing.folds import Metric, fold_rows, impatient, quickest_first
+from bank_marketing.search import Search, TuningProgress, distribution
 from bank_marketing.study import ERROR, FOLD_TREES, FOLD_VALUES, finished_trials, open_study
 from bank_marketing.workers import start_workers
 
@@ -133,7 +133,7 @@ def tune(
         resumed = len(finished_trials(study))
         if resumed < settings.trials:
             with start_workers(settings.workers) as workers:
-                ordered = quickest_first(rows, trial_model(model))
+                ordered = quickest_first(rows, impatient(model))
                 for worker in workers:
                     worker.take(ordered, settings.metric)
                 Search(study, model, settings, workers, progress).run()

@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from math import ceil
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -30,9 +29,11 @@ from bank_marketing.backtest import (
     plan_by_months,
     plan_turns,
 )
-from bank_marketing.config import BacktestSettings, FeatureSettings, ModelSettings, TrainingSettings
+from bank_marketing.config import BacktestSettings, FeatureSettings, TrainingSettings
 from bank_marketing.encoder import Encoder
+from bank_marketing.folds import impatient
 from bank_marketing.model import labels
+from bank_marketing.split import draw_lots, drawn_for_validation
 from benchmarks.peers import column_transformer, logistic_regression
 from benchmarks.tables import SYNTHETIC, chosen_table, production_settings, read
 
@@ -48,7 +49,6 @@ DENSE = BacktestSettings(
     label_delay_months=0,
 )
 CADENCES = (1, 3, 6, None)
-LATEST = 0.1  # as in `bank_marketing.backtest`
 
 Scores = NDArray[np.float64]
 Result = TypeVar("Result")
@@ -69,10 +69,10 @@ def naive_backtest(data: pd.DataFrame, settings: TrainingSettings) -> Scores:
     months = find_months(data)
     encoder = Encoder.from_schema(economic_indicators=settings.features.economic_indicators)
     turns = plan_turns(months, settings.backtest)
-    scores = _naive_trees(turns, data, encoder, settings.model)
+    scores = _naive_trees(turns, data, encoder, settings)
     for every in CADENCES[1:]:  # the first is the configured one
         cadence = plan_by_months(months, settings.backtest, every)
-        _naive_trees(cadence, data, encoder, settings.model)
+        _naive_trees(cadence, data, encoder, settings)
     for turn in turns:
         window = data[slice(*turn.trained)]
         line = logistic_regression(encoder).fit(window, labels(window))
@@ -111,11 +111,14 @@ def main() -> int:
 
 
 def _naive_trees(
-    turns: Sequence[Turn], data: pd.DataFrame, encoder: Encoder, model: ModelSettings
+    turns: Sequence[Turn],
+    data: pd.DataFrame,
+    encoder: Encoder,
+    settings: TrainingSettings,
 ) -> Scores:
     return np.concatenate(
         [
-            _naive_fit(data[slice(*turn.trained)], encoder, model).predict_proba(
+            _naive_fit(data[slice(*turn.trained)], encoder, settings).predict_proba(
                 data[slice(*turn.scored)]
             )[:, 1]
             for turn in turns
@@ -123,15 +126,17 @@ def _naive_trees(
     )
 
 
-def _naive_fit(window: pd.DataFrame, encoder: Encoder, model: ModelSettings) -> Pipeline:
-    cut = len(window) - ceil(LATEST * len(window))
-    older, latest = window[:cut], window[cut:]
-    transformer = column_transformer(encoder).fit(older)
-    stopped = XGBClassifier(**model.model_dump(exclude={"seed"}), random_state=model.seed)
+def _naive_fit(window: pd.DataFrame, encoder: Encoder, settings: TrainingSettings) -> Pipeline:
+    model, lots = settings.model, draw_lots(window, settings.split)
+    drawn = drawn_for_validation(lots, labels(window), settings.split)
+    kept, held_out = window[~drawn], window[drawn]
+    transformer = column_transformer(encoder).fit(kept)
+    found = impatient(model).model_dump(exclude={"seed"})
+    stopped = XGBClassifier(**found, random_state=model.seed)
     stopped.fit(
-        transformer.transform(older),
-        labels(older),
-        eval_set=[(transformer.transform(latest), labels(latest))],
+        transformer.transform(kept),
+        labels(kept),
+        eval_set=[(transformer.transform(held_out), labels(held_out))],
         verbose=False,
     )
     chosen = model.model_dump(exclude={"seed", "n_estimators", "early_stopping_rounds"})
@@ -142,7 +147,9 @@ def _naive_fit(window: pd.DataFrame, encoder: Encoder, model: ModelSettings) -> 
 
 
 def _replayed(data: pd.DataFrame, settings: TrainingSettings, chosen: BacktestSettings) -> Backtest:
-    return backtest(data, settings.features, settings.model, chosen, settings.evaluation)
+    return backtest(
+        data, settings.features, settings.model, chosen, settings.evaluation, settings.split
+    )
 
 
 def _timed(work: Callable[[], Result]) -> tuple[Result, Seconds]:

@@ -96,6 +96,7 @@ def train(choice: str, settings: TrainingSettings, folder: Path) -> Outcome:
         tuning.model,
         settings.backtest,
         settings.evaluation,
+        settings.split,
     )
     decision = decide(evaluation, replay, None, origin, settings.gate, only_here=True)
     report = render_run_report(

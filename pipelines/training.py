@@ -50,6 +50,7 @@ def training(source: DataSource, champion: Champion | None, settings: TrainingSe
         settings.features,
         settings.backtest,
         settings.evaluation,
+        settings.split,
     )
     decision = check_quality_gate(evaluation, backtest, comparison, data_origin, settings.gate)
     report = write_report(evaluation, backtest, slices, explanation, decision)

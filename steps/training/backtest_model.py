@@ -8,6 +8,7 @@ from bank_marketing.config import (
     BacktestSettings,
     EvaluationSettings,
     FeatureSettings,
+    SplitSettings,
 )
 from bank_marketing.tuning import Tuning
 
@@ -19,6 +20,7 @@ def backtest_model(
     features: FeatureSettings,
     settings: BacktestSettings,
     evaluation: EvaluationSettings,
+    split: SplitSettings,
 ) -> Annotated[Backtest, "backtest"]:
     """Replay the campaign's calendar: what would production have seen?"""
-    return backtest(data, features, tuning.model, settings, evaluation)
+    return backtest(data, features, tuning.model, settings, evaluation, split)

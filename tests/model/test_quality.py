@@ -28,7 +28,12 @@ def test_the_default_model_passes_its_gate(table, trained, settings):
     )
 
     replay = backtest(
-        table, settings.features, settings.model, settings.backtest, settings.evaluation
+        table,
+        settings.features,
+        settings.model,
+        settings.backtest,
+        settings.evaluation,
+        settings.split,
     )
     decision = decide(evaluation, replay, None, ORIGIN, settings.gate, only_here=True)
 

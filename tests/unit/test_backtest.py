@@ -87,9 +87,10 @@ def replay(settings):
     )
     evaluation = settings.evaluation.model_copy(update={"resamples": 100})
 
-    def replay(data: pd.DataFrame, **changes) -> Backtest:
+    def replay(data: pd.DataFrame, held_out: str = "random", **changes) -> Backtest:
         chosen = MONTHLY.model_copy(update=changes)
-        return backtest(data, settings.features, model, chosen, evaluation)
+        split = settings.split.model_copy(update={"strategy": held_out})
+        return backtest(data, settings.features, model, chosen, evaluation, split)
 
     return replay
 
@@ -255,6 +256,13 @@ def test_answers_from_a_month_on_change_nothing_before(replay, replayed, contact
 
     assert changed.periods[:-3] == replayed.periods[:-3]
     assert changed.periods[-1] != replayed.periods[-1]
+
+
+def test_the_split_of_the_pipeline_says_which_rows_stop_the_training(replay, replayed, contacts):
+    latest = replay(contacts, held_out="temporal")
+
+    assert latest.trainings == replayed.trainings
+    assert latest.metrics["roc_auc"] != replayed.metrics["roc_auc"]
 
 
 def test_with_a_delay_the_answers_of_a_month_do_not_reach_the_next(replay, contacts):

@@ -45,7 +45,7 @@ def replay(contacts, settings) -> Backtest:
     quick = settings.model.model_copy(update={"n_estimators": 5})
     small = settings.backtest.model_copy(update={"min_train_rows": 1_000})
     few = settings.evaluation.model_copy(update={"resamples": 100})
-    return backtest(contacts, settings.features, quick, small, few)
+    return backtest(contacts, settings.features, quick, small, few, settings.split)
 
 
 @pytest.fixture(scope="module")

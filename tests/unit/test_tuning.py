@@ -3,7 +3,8 @@
 import pytest
 
 from bank_marketing.errors import SettingsError
-from bank_marketing.search import is_hopeless, trial_model
+from bank_marketing.folds import impatient
+from bank_marketing.search import is_hopeless
 from bank_marketing.tuning import tune
 
 PEERS = [0.20, 0.24, 0.28, 0.32, 0.36]  # a quarter of them lies below 0.24, a quarter above 0.32
@@ -109,6 +110,6 @@ def test_no_trial_is_given_up_before_there_is_something_to_compare_with():
 def test_a_trial_has_one_thread_and_half_the_patience_of_the_final_training(settings):
     final = settings.model.model_copy(update={"n_jobs": 4, "early_stopping_rounds": 5})
 
-    trial = trial_model(final)
+    trial = impatient(final)
 
     assert trial == final.model_copy(update={"n_jobs": 1, "early_stopping_rounds": 3})
