@@ -96,12 +96,10 @@ class Execution:
         except Exception as error:  # the outermost loop: an execution must not stay Executing
             traceback.print_exc()
             reason = f"InternalServerError: {error!r}"
-            self.record.set_status("Failed", FailureReason=reason)
             self._stop_jobs()
             for run in self._running():
                 run.end("Failed", reason)
-        finally:
-            self.record.done.set()
+            self.record.end("Failed", FailureReason=reason)
 
     def _advance(self) -> bool:
         """See which jobs have ended and start what can start; return whether to go on."""
@@ -206,15 +204,13 @@ class Execution:
     def _finish(self) -> None:
         failed = self._failed()
         if self.record.stopping.is_set():
-            self.record.set_status("Stopped")
+            self.record.end("Stopped")
         elif failed:
             reasons = "; ".join(f"{run.step.name}: {run.fields['FailureReason']}" for run in failed)
             reason = f"Step failure: One or multiple steps failed. {reasons}"[:_LONGEST_REASON]
-            self.record.set_status(
-                "Failed", FailureReason=reason, PipelineExecutionFailureReason=reason
-            )
+            self.record.end("Failed", FailureReason=reason, PipelineExecutionFailureReason=reason)
         else:
-            self.record.set_status("Succeeded")
+            self.record.end("Succeeded")
 
     def _waiting(self) -> Sequence[StepRun]:
         return [run for run in self._runs.values() if run.waits]

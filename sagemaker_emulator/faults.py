@@ -11,10 +11,10 @@ from sagemaker_emulator.errors import ServiceError
 
 @dataclass(frozen=True)
 class RecordedCall:
-    """A call: the action as a policy names it, on what, and by whom.
+    """A call: the operation as botocore names it, on what, and by whom.
 
-    `caller` is the ARN of the role for a job, else the access key. `error` is the code of the
-    answer, empty if the call succeeded.
+    `service` is the name in the signature. `caller` is the ARN of the role for a job, else the
+    access key. `error` is the code of a refusal by SageMaker or by a fault, else empty.
     """
 
     service: str

@@ -1,4 +1,4 @@
-"""A fixture for pytest: `pytest_plugins = ["sagemaker_emulator.fixture"]`."""
+"""Fixtures for pytest; import them in a `conftest.py`."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import signal
 import time
 import traceback
@@ -21,6 +22,7 @@ from sagemaker_emulator.storage import (
     LogStreams,
     Metrics,
     download,
+    inside,
     keys_under,
     nothing_under,
     packed,
@@ -51,7 +53,7 @@ class Machine(NamedTuple):
         """
         if not Path(seen).is_relative_to("/opt/ml"):
             raise JobError(f"ClientError: {seen} lies outside of /opt/ml, which is not emulated")
-        return self.ml / Path(seen).relative_to("/opt/ml")
+        return inside(self.ml, Path(seen).relative_to("/opt/ml"))
 
 
 class Outcome(NamedTuple):
@@ -72,7 +74,7 @@ class Job(ABC):
         self.record = record
         self.request = request
         hosts = [f"algo-{number}" for number in range(1, self.instances + 1)]
-        folder = cloud.work / "jobs" / record.name
+        folder = cloud.work / "jobs" / record.region / record.kind.resource / record.name
         self.machines = [Machine(host, folder / host) for host in hosts]
         self.addresses = cloud.containers.addresses(hosts)
 
@@ -111,20 +113,22 @@ class Job(ABC):
     def run(self) -> None:
         """Run the job to its end; nothing is raised."""
         try:
-            outcome = self._run_in_slot()
-        except JobError as error:
-            outcome = Outcome("Failed", "Failed", str(error))
+            self.finish(self._outcome())
         except Exception as error:  # the outermost loop of a job: a job must not stay InProgress
             traceback.print_exc()
-            outcome = Outcome("Failed", "Failed", f"InternalServerError: {error}")
-        self.cloud.running.pop(self.record.arn, None)
-        self.finish(outcome)
-        self.record.done.set()
+            Job.finish(self, Outcome("Failed", "Failed", f"InternalServerError: {error}"))
 
     def finish(self, outcome: Outcome) -> None:
         """Show how the job ended."""
+        self.cloud.running.pop(self.record.arn, None)
         fields = {"FailureReason": outcome.reason[:_LONGEST_REASON]} if outcome.reason else {}
-        self.record.set_status(outcome.status, **fields)
+        self.record.end(outcome.status, **fields)
+
+    def _outcome(self) -> Outcome:
+        try:
+            return self._run_in_slot()
+        except JobError as error:
+            return Outcome("Failed", "Failed", str(error))
 
     def _run_in_slot(self) -> Outcome:
         self.phase("Starting", "Preparing the instances")
@@ -475,13 +479,11 @@ def stop_job(record: Record) -> None:
     Raises:
         ValidationException: It has ended.
     """
-    if not is_active(record):
+    if not record.ask_to_stop():
         raise ValidationException(
             f"The request was rejected because the {record.kind.resource} is in status "
             f"{record.status}."
         )
-    record.set_status("Stopping")
-    record.stopping.set()
 
 
 def _require_sane(cloud: Cloud, region: str, kind: Kind, request: Fields) -> None:
@@ -490,16 +492,34 @@ def _require_sane(cloud: Cloud, region: str, kind: Kind, request: Fields) -> Non
         resources, use = request["ResourceConfig"], "training job"
         if "InstanceGroups" in resources:
             raise NotEmulated("a heterogeneous cluster")
+        _require_algorithm(request["AlgorithmSpecification"])
         for channel in request.get("InputDataConfig") or []:
             _require_channel(cloud, region, request["RoleArn"], channel)
     else:
         resources, use = request["ProcessingResources"]["ClusterConfig"], "processing job"
-    cloud.require_quota(
-        resources.get("InstanceType", ""),
-        use,
-        int(resources.get("InstanceCount", 1)),
-        sum(_machines(kind, record) for record in cloud.records.all(kind, region)),
+        for each in request.get("ProcessingInputs") or []:
+            if each.get("S3Input", {}).get("S3DataType") != "S3Prefix":
+                raise NotEmulated("input that is not an S3 prefix")
+    instance_type = resources.get("InstanceType", "")
+    active = sum(
+        _machines(record, instance_type)
+        for record in cloud.records.all(kind, region)
+        if is_active(record)
     )
+    cloud.require_quota(instance_type, use, int(resources.get("InstanceCount", 1)), active)
+
+
+def _require_algorithm(specification: Fields) -> None:
+    if specification.get("TrainingInputMode") == "Pipe":
+        raise NotEmulated("the input mode Pipe")
+    for each in specification.get("MetricDefinitions") or []:
+        try:
+            re.compile(each["Regex"])
+        except re.error as error:
+            raise ValidationException(
+                f"The regular expression {each['Regex']!r} of metric {each['Name']!r} is invalid: "
+                f"{error}"
+            ) from error
 
 
 def _require_channel(cloud: Cloud, region: str, role: str, channel: Fields) -> None:
@@ -512,12 +532,14 @@ def _require_channel(cloud: Cloud, region: str, role: str, channel: Fields) -> N
         raise ValidationException(nothing_under(source["S3Uri"], region, role))
 
 
-def _machines(kind: Kind, record: Record) -> int:
-    if not is_active(record):
-        return 0
-    if kind is TRAINING_JOB:
-        return int(record.fields["ResourceConfig"].get("InstanceCount", 1))
-    return int(record.fields["ProcessingResources"]["ClusterConfig"]["InstanceCount"])
+def _machines(record: Record, instance_type: str) -> int:
+    """Return how many machines of a type a job has."""
+    if record.kind is TRAINING_JOB:
+        resources = record.fields["ResourceConfig"]
+    else:
+        resources = record.fields["ProcessingResources"]["ClusterConfig"]
+    same = resources.get("InstanceType", "") == instance_type
+    return int(resources.get("InstanceCount", 1)) if same else 0
 
 
 def _channel(channel: Fields) -> Fields:

@@ -144,13 +144,11 @@ def _started(cloud: Cloud, pipeline: Record, request: Fields) -> Record:
 
 def _stop(cloud: Cloud, call: Call) -> Fields:
     record = _execution(cloud, call)
-    if not is_active(record):
+    if not record.ask_to_stop():
         raise ValidationException(
             f"Pipeline execution '{record.arn}' is {record.status}; "
             "only pipeline executions that are Executing can be stopped."
         )
-    record.set_status("Stopping")
-    record.stopping.set()
     return record.fields
 
 

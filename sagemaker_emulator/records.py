@@ -68,6 +68,7 @@ class Record:
     tags: dict[str, str]
     done: threading.Event = field(default_factory=threading.Event)
     stopping: threading.Event = field(default_factory=threading.Event)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def status(self) -> str:
@@ -79,6 +80,21 @@ class Record:
 
     def set_status(self, status: str, **fields: Any) -> None:
         self.update(**{self.kind.status: status}, **fields)
+
+    def end(self, status: str, **fields: Any) -> None:
+        """Show how it ended; nothing changes after that."""
+        with self._lock:
+            self.set_status(status, **fields)
+            self.done.set()
+
+    def ask_to_stop(self) -> bool:
+        """Ask what runs to end; return whether anything did."""
+        with self._lock:
+            if self.done.is_set():
+                return False
+            self.set_status("Stopping")
+            self.stopping.set()
+            return True
 
 
 class Records:

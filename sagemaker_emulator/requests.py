@@ -18,6 +18,8 @@ Environ = dict[str, Any]
 _SCOPE = re.compile(r"Credential=([^/,]+)/\d+/([\w-]+)/([\w-]+)/aws4_request")
 _RPC = re.compile(r"/service/\w+/operation/(\w+)")
 
+_LARGEST_BYTES = 128 * 2**20
+
 # Where the name in a signature is not that of botocore's description.
 _MODELS = {"tagging": "resourcegroupstaggingapi", "monitoring": "cloudwatch"}
 
@@ -46,8 +48,25 @@ def parse(environ: Environ) -> Request | None:
     return Request(service, operation, region, key, _resource(path, body), body)
 
 
+def is_from_a_client(environ: Environ) -> bool:
+    """Return whether a program on this machine asks, not a page in a browser.
+
+    A page of another site can send requests here, under its own host name even with an answer
+    that it may read (DNS rebinding); a browser then names the site.
+    """
+    host = environ.get("HTTP_HOST", "").rpartition(":")[0]
+    is_local = host in ("127.0.0.1", "localhost") or host.endswith(".localhost")
+    return is_local and "HTTP_ORIGIN" not in environ and "HTTP_SEC_FETCH_SITE" not in environ
+
+
 def _body(environ: Environ) -> bytes:
-    """Read the body, and leave it there for whoever reads it next."""
+    """Read the body, and leave it there for whoever reads it next.
+
+    Raises:
+        ValueError: It is larger than any request to a service but S3.
+    """
+    if int(environ.get("CONTENT_LENGTH") or 0) > _LARGEST_BYTES:
+        raise ValueError(f"a body of more than {_LARGEST_BYTES} bytes")
     if environ.get("wsgi.input_terminated"):
         body: bytes = environ["wsgi.input"].read()
     else:

@@ -13,6 +13,8 @@ from types import TracebackType
 from typing import Any, Self
 
 import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+from moto.moto_api._internal.models import moto_api_backend
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
     MotoRequestHandler,
@@ -30,7 +32,7 @@ from sagemaker_emulator.containers import (
     Isolation,
     best_isolation,
 )
-from sagemaker_emulator.errors import ServiceError
+from sagemaker_emulator.errors import ServiceError, ValidationException
 from sagemaker_emulator.faults import Fault, Faults, RecordedCall, Recorder
 from sagemaker_emulator.images import Images
 from sagemaker_emulator.schedules import Schedules, require_emulated
@@ -51,7 +53,7 @@ class _Handler(MotoRequestHandler):
 
 
 class Emulator:
-    """A SageMaker that really runs what it is asked to.
+    """A SageMaker that really runs what it is asked to; one at a time in a process.
 
     Use it as a context manager, or with `start` and `stop`.
 
@@ -105,6 +107,7 @@ class Emulator:
         for name in ("jobs", "endpoints"):
             shutil.rmtree(self._cloud.work / name, ignore_errors=True)
         self._cloud.work.mkdir(parents=True, exist_ok=True)
+        moto_api_backend.reset()  # it belongs to the process: an earlier emulator left its own
         self._thread.start()
         self._schedules.start()
         return self
@@ -153,12 +156,17 @@ class Emulator:
         session.events.register("before-send.*", self._redirect)
         return session
 
-    def kill(self, name: str) -> None:
-        """Kill the containers of a job or an endpoint, as a machine that breaks."""
-        for record in self._cloud.records.all():
-            if name in (record.name, record.arn):
-                for container in self._cloud.running.get(record.arn, []):
-                    container.kill(9)
+    def kill(self, name: str) -> int:
+        """Kill the containers of a job or an endpoint, as if a machine broke; return how many."""
+        containers = [
+            container
+            for record in self._cloud.records.all()
+            if name in (record.name, record.arn)
+            for container in self._cloud.running.get(record.arn, [])
+        ]
+        for container in containers:
+            container.kill(9)
+        return len(containers)
 
     def _redirect(self, request: Any, **_: object) -> None:
         if ".amazonaws.com" in request.url:
@@ -166,6 +174,15 @@ class Emulator:
             request.url = self.url + (path or "/")
 
     def _application(self, environ: requests.Environ, start: Any) -> Iterable[bytes]:
+        if not requests.is_from_a_client(environ):
+            return _json({"message": "only for clients on this machine"}, 403)(environ, start)
+        try:
+            return self._answer(environ, start)
+        except (ValueError, BotoCoreError, ClientError) as error:
+            refusal = ValidationException(f"the request cannot be carried out: {error}")
+            return _refusal(refusal, "sagemaker")(environ, start)
+
+    def _answer(self, environ: requests.Environ, start: Any) -> Iterable[bytes]:
         if environ.get("PATH_INFO", "").startswith("/_emulator/"):
             return self._control(environ)(environ, start)
         request = requests.parse(environ)
@@ -238,7 +255,7 @@ class Emulator:
         elif what == ("faults", "DELETE"):
             self.faults.clear()
         elif what == ("kill", "POST"):
-            self.kill(asked["name"])
+            return _json({"killed": self.kill(asked["name"])})
         else:
             return _json({"message": f"there is no {what[1]} {what[0]}"}, 404)
         return _json({})

@@ -1,5 +1,6 @@
 """Files between S3 and a container, and what it writes into CloudWatch."""
 
+import math
 import re
 import tarfile
 import threading
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from boto3.exceptions import S3UploadFailedError
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from sagemaker_emulator.cloud import Cloud
 from sagemaker_emulator.errors import JobError
@@ -63,11 +64,28 @@ def download(
         for key in found:
             if key.endswith("/"):
                 continue  # what the console shows as an empty folder
-            path = folder / (Path(key).name if key == prefix else key[len(prefix) :].lstrip("/"))
+            path = inside(folder, below(key, prefix))
             path.parent.mkdir(parents=True, exist_ok=True)
             cloud.client("s3", region).download_file(bucket, key, str(path))
     except ClientError as error:
         raise JobError(f"ClientError: Data download failed: {error}") from error
+
+
+def below(key: str, prefix: str) -> str:
+    """Return how a key is called where its prefix is a folder."""
+    return Path(key).name if key == prefix else key[len(prefix) :].lstrip("/")
+
+
+def inside(folder: Path, relative: str | Path) -> Path:
+    """Return a path below `folder`.
+
+    Raises:
+        JobError: It would lead out of it.
+    """
+    path = (folder / relative).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        raise JobError(f"ClientError: {relative} leads out of its folder")
+    return path
 
 
 def upload(cloud: Cloud, region: str, source: Path, uri: str) -> None:
@@ -177,9 +195,11 @@ class LogStreams:
                 {"timestamp": stamp, "message": line}
                 for line in written[start : start + _LINES_A_CALL]
             ]
-            self._logs.put_log_events(
-                logGroupName=self._group, logStreamName=stream, logEvents=events
-            )
+            # Where CloudWatch is away lines are missing there; metrics are read all the same.
+            with suppress(ClientError, BotoCoreError):
+                self._logs.put_log_events(
+                    logGroupName=self._group, logStreamName=stream, logEvents=events
+                )
 
 
 class Metrics:
@@ -196,5 +216,6 @@ class Metrics:
                 try:
                     value = float(found.group(1))
                 except (ValueError, IndexError):
-                    continue  # what the expression found is no number: Amazon drops it too
-                self.values[name].append((time.time(), value))
+                    continue  # what the expression found is no number
+                if math.isfinite(value):  # CloudWatch takes no other
+                    self.values[name].append((time.time(), value))

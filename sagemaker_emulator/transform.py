@@ -15,7 +15,7 @@ from sagemaker_emulator.jobs import Job, Machine, Outcome, stop_job
 from sagemaker_emulator.kinds import MODEL, TRANSFORM_JOB
 from sagemaker_emulator.records import Record, now
 from sagemaker_emulator.serving import Model, ModelServer, NoAnswerError
-from sagemaker_emulator.storage import keys_under, nothing_under, split_uri, upload
+from sagemaker_emulator.storage import below, inside, keys_under, nothing_under, split_uri, upload
 
 _LARGEST_MB = 100  # MaxConcurrentTransforms times MaxPayloadInMB: API reference
 _STARTUP_TIMEOUT_S = 600
@@ -125,8 +125,7 @@ class TransformJob(Job):
                 body = self.cloud.client("s3", region).get_object(Bucket=bucket, Key=key)["Body"]
                 answer = partial(self._answer, f"{bucket}/{key}")
                 parts = list(pool.map(answer, plan.batches(body.read())))
-                below = Path(key).name if key == prefix else key[len(prefix) :].lstrip("/")
-                path = self._output / f"{below}.out"
+                path = inside(self._output, f"{below(key, prefix)}.out")
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(b"".join(parts))
         except JobError:

@@ -56,7 +56,6 @@ class TuningJob:
             for trial in self._trials:
                 trial.job.done.wait()
             self._end("Failed", str(error))
-        self.record.done.set()
 
     def _advance(self) -> bool:
         """Learn from what has ended and start what may start; return whether to go on."""
@@ -131,7 +130,7 @@ class TuningJob:
 
     def _end(self, status: str, reason: str | None = None) -> None:
         self._show()
-        self.record.set_status(
+        self.record.end(
             status,
             HyperParameterTuningEndTime=now(),
             ConsumedResources={"RuntimeInSeconds": math.ceil(self._runtime_s)},

@@ -6,8 +6,10 @@ import signal
 import threading
 import uuid
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from sagemaker_emulator.cloud import Cloud, Fields
 from sagemaker_emulator.containers import Container
@@ -124,10 +126,11 @@ class Variant:
         """End the container."""
         self._ending.set()
         if self._container is not None:
-            self._container.kill(signal.SIGTERM)
-            if self._container.wait(self._cloud.stop_grace_s) is None:
-                self._container.kill(signal.SIGKILL)
-                self._container.wait()
+            with suppress(JobError):  # its launcher is gone, and with it the container
+                self._container.kill(signal.SIGTERM)
+                if self._container.wait(self._cloud.stop_grace_s) is None:
+                    self._container.kill(signal.SIGKILL)
+                    self._container.wait()
         self._opened.close()
 
     def _launched(self) -> Container:
@@ -147,8 +150,8 @@ class Variant:
                 return
             try:
                 container = self._container = self._launched()
-            except JobError:
-                return  # the emulator ends
+            except (BotoCoreError, ClientError, JobError):
+                continue  # the container has ended already: try again after a while
             if self._server.is_healthy_within(self._timeout_s, container):
                 self._healthy.set()
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from sagemaker_emulator import fixture
 from sagemaker_emulator.containers import Environment
 from sagemaker_emulator.server import Emulator
 from tests.contract.sagemaker.trainer import trainer_environment
@@ -17,7 +18,7 @@ from tests.contract.sagemaker.trainer import trainer_environment
 ROOT = Path(__file__).parent.parent.parent.parent
 MODEL_SERVER = Path(__file__).parent / "model_server.py"
 
-pytest_plugins = ["sagemaker_emulator.fixture"]
+sagemaker_emulator = fixture.sagemaker_emulator
 
 BUCKET = "contract"
 

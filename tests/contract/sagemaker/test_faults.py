@@ -123,6 +123,20 @@ def test_an_unknown_question_is_not_answered(sagemaker_emulator):
         ask(sagemaker_emulator, "secrets", "GET")
 
 
+def test_what_is_not_there_cannot_be_killed(sagemaker_emulator):
+    assert ask(sagemaker_emulator, "kill", "POST", {"name": "gone"}) == {"killed": 0}
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Host": "evil.example"}, {"Origin": "http://evil.example"}, {"Host": ""}]
+)
+def test_a_page_in_a_browser_gets_nothing(sagemaker_emulator, headers):
+    request = urllib.request.Request(f"{sagemaker_emulator.url}/_emulator/calls", headers=headers)
+
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(request)
+
+
 def ask(emulator: Emulator, what: str, method: str, body: Any = None) -> Any:
     data = json.dumps(body).encode() if body else None
     request = urllib.request.Request(f"{emulator.url}/_emulator/{what}", data, method=method)

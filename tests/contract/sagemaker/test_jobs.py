@@ -12,6 +12,7 @@ from unittest.mock import patch
 
 import pytest
 
+from sagemaker_emulator.faults import Fault
 from tests.contract.sagemaker.conftest import BUCKET
 from tests.contract.sagemaker.requests import channel, processing_request, training_request
 
@@ -188,6 +189,26 @@ class TestTraining:
         frame = analytics.dataframe()
         assert list(frame["metric_name"]) == ["auc"]
 
+    def test_what_is_no_number_is_no_metric(self, train):
+        job = train(
+            "print('loss=nan;'); print('loss=0.5;'); print('loss=inf;')",
+            metrics=[{"Name": "loss", "Regex": "loss=([^;]+);"}],
+        )
+
+        assert job["TrainingJobStatus"] == "Completed"
+        assert [each["Value"] for each in job["FinalMetricDataList"]] == [0.5]
+
+    def test_metrics_are_read_also_while_cloudwatch_is_away(self, train, sagemaker_emulator):
+        sagemaker_emulator.faults.add(Fault("logs", "PutLogEvents", code="ServiceUnavailable"))
+
+        job = train(
+            "import time\nfor n in range(4): print(f'loss={n};', flush=True); time.sleep(0.3)",
+            metrics=[{"Name": "loss", "Regex": "loss=([^;]+);"}],
+        )
+
+        sagemaker_emulator.faults.clear()
+        assert [each["Value"] for each in job["FinalMetricDataList"]] == [3]
+
     def test_the_reason_of_a_failure_is_what_the_container_wrote_down(self, train):
         job = train("open('/opt/ml/output/failure', 'w').write('no rows left'); exit(3)")
 
@@ -360,6 +381,29 @@ class TestProcessing:
 
         assert job["ProcessingJobStatus"] == "Failed"
         assert job["FailureReason"].startswith("ClientError: Data download failed")
+
+    def test_an_input_does_not_leave_the_folder_of_its_job(self, process, s3, name):
+        s3.put_object(Bucket=BUCKET, Key=f"{name}/rows.csv", Body=b"")
+        source = {
+            "S3Uri": f"s3://{BUCKET}/{name}",
+            "LocalPath": "/opt/ml/../../../../../elsewhere",
+            "S3DataType": "S3Prefix",
+            "S3InputMode": "File",
+        }
+
+        job = process("", ProcessingInputs=[{"InputName": "rows", "S3Input": source}])
+
+        assert "leads out of its folder" in job["FailureReason"]
+
+    def test_jobs_of_one_name_but_two_kinds_have_nothing_in_common(
+        self, train, process, client, name
+    ):
+        train("open('/opt/ml/secret', 'w').write('x')")
+
+        process("import os; print(os.path.exists('/opt/ml/secret'))")
+
+        lines = log_lines(client, "/aws/sagemaker/ProcessingJobs", name)
+        assert lines["algo-1"] == ["False"]
 
     def test_the_reason_of_a_failure_is_the_end_of_the_log(self, process):
         job = process("raise SystemExit('the table is empty')")

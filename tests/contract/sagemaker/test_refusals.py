@@ -80,6 +80,17 @@ def resources(instance_type: str, count: int = 1) -> Any:
             "constraint: Member must satisfy enum value set: [Pipe, File, FastFile]",
         ),
         (
+            {
+                "AlgorithmSpecification": {
+                    "TrainingImage": "a",
+                    "TrainingInputMode": "File",
+                    "MetricDefinitions": [{"Name": "loss", "Regex": "("}],
+                }
+            },
+            "ValidationException",
+            "The regular expression '(' of metric 'loss' is invalid",
+        ),
+        (
             {"Environment": {"LONG": "x" * 600}},
             "ValidationException",
             "Member must have length less than or equal to 512",
