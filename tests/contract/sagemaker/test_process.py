@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +14,10 @@ from typing import Any, NamedTuple
 import boto3
 import pytest
 
-from tests.contract.sagemaker.requests import training_request
+from tests.contract.sagemaker.conftest import BUCKET, MODEL_SERVER
+from tests.contract.sagemaker.models import put_model_data, variant
+from tests.contract.sagemaker.requests import IMAGE, training_request
+from tests.contract.sagemaker.steps import definition, processing
 
 ROOT = Path(__file__).parent.parent.parent.parent
 
@@ -28,6 +31,13 @@ BEAT = """if True:
             file.write(".")
         time.sleep(0.02)
     """
+
+# A model's container: its server, and what beats for ever.
+SERVE = f"""#!{sys.executable}
+import os, subprocess, sys
+subprocess.Popen([sys.executable, {str(MODEL_SERVER)!r}])
+os.execv(sys.executable, [sys.executable, os.environ["BEAT"]])
+"""
 
 
 class Program(NamedTuple):
@@ -58,20 +68,84 @@ def program(work: Path, *arguments: str) -> Iterator[Program]:
             process.kill()
 
 
-def start_beating(emulator: Program, folder: Path) -> list[Path]:
-    """Start a job that writes to two files for ever, one of them from a process that it left."""
+@pytest.fixture
+def image(tmp_path: Path) -> str:
+    """An environment for the images of these tests, as an option of the emulator."""
+    programs = tmp_path / "environment" / "bin"
+    programs.mkdir(parents=True)
+    (programs / "python").symlink_to(sys.executable)
+    (programs / "serve").write_text(SERVE)
+    (programs / "serve").chmod(0o755)
+    return f"--image=/project:={programs.parent}"
+
+
+@pytest.fixture
+def beat(tmp_path: Path) -> Path:
+    """A program that writes to two files for ever, one of them from a process that it left."""
+    (tmp_path / "beat.py").write_text(BEAT)
+    return tmp_path / "beat.py"
+
+
+def beating(beat: Path, name: str) -> dict[str, str]:
+    """Return the environment in which the program writes to files of this name."""
+    return {"BEAT": str(beat), "BEATS": str(beat.parent / name)}
+
+
+def create_role(emulator: Program) -> str:
     role = emulator.client("iam").create_role(RoleName="r", AssumeRolePolicyDocument="{}")
-    (folder / "beat.py").write_text(BEAT)
+    return str(role["Role"]["Arn"])
+
+
+def start_training(emulator: Program, beat: Path) -> int:
     request = training_request(
         "beating",
-        role["Role"]["Arn"],
+        create_role(emulator),
         "none",
-        *("python", str(folder / "beat.py")),
-        Environment={"BEATS": str(folder / "beats")},
+        *("python", str(beat)),
+        Environment=beating(beat, "beats"),
     )
     emulator.client("sagemaker").create_training_job(**request)
-    files = [folder / "beats-1", folder / "beats-2"]
-    while not all(file.exists() for file in files):
+    return 2
+
+
+def start_pipeline(emulator: Program, beat: Path) -> int:
+    """Start two processing steps side by side."""
+    role, sagemaker = create_role(emulator), emulator.client("sagemaker")
+    program = {"ImageUri": IMAGE, "ContainerEntrypoint": ["python", str(beat)]}
+    steps = [
+        processing(
+            *(name, role, ""),
+            arguments={"AppSpecification": program, "Environment": beating(beat, f"beats-{name}")},
+        )
+        for name in ("one", "other")
+    ]
+    sagemaker.create_pipeline(
+        PipelineName="beating", PipelineDefinition=definition(*steps), RoleArn=role
+    )
+    sagemaker.start_pipeline_execution(PipelineName="beating")
+    return 4
+
+
+def start_endpoint(emulator: Program, beat: Path) -> int:
+    """Bring a model into service."""
+    role, s3, sagemaker = create_role(emulator), emulator.client("s3"), emulator.client("sagemaker")
+    s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    container = {
+        "Image": IMAGE,
+        "ModelDataUrl": put_model_data(s3, "model", 1),
+        "Environment": beating(beat, "beats"),
+    }
+    sagemaker.create_model(ModelName="m", ExecutionRoleArn=role, PrimaryContainer=container)
+    sagemaker.create_endpoint_config(EndpointConfigName="c", ProductionVariants=[variant("v", "m")])
+    sagemaker.create_endpoint(EndpointName="beating", EndpointConfigName="c")
+    waiter = sagemaker.get_waiter("endpoint_in_service")
+    waiter.wait(EndpointName="beating", WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    return 2
+
+
+def written(folder: Path, number: int) -> list[Path]:
+    """Wait until as many files are written to; return them."""
+    while len(files := list(folder.glob("beats*"))) < number:
         time.sleep(0.05)
     return files
 
@@ -89,11 +163,22 @@ def left_of(work: Path) -> list[str]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_nothing_outlives_an_emulator_that_is_killed(tmp_path, number):
-    image = f"/project:={sys.prefix}"
-    with program(tmp_path / "work", "--image", image) as emulator:
-        files = start_beating(emulator, tmp_path)
+@pytest.mark.parametrize(
+    ("start", "number"),
+    [
+        (start_training, signal.SIGKILL),
+        (start_training, signal.SIGTERM),
+        (start_training, signal.SIGINT),
+        (start_pipeline, signal.SIGKILL),
+        (start_endpoint, signal.SIGKILL),
+    ],
+)
+def test_nothing_outlives_an_emulator_that_is_killed(
+    tmp_path: Path, image: str, beat: Path, start: Callable[[Program, Path], int], number: int
+):
+    with program(tmp_path / "work", image, "--slots=2") as emulator:
+        files = written(tmp_path, start(emulator, beat))
+        assert left_of(tmp_path / "work")
 
         os.kill(emulator.process.pid, number)
         emulator.process.wait(timeout=10)
