@@ -128,6 +128,17 @@ class ContainerRuntime:
         Raises:
             JobError: The environment is gone, or its launcher has ended.
         """
+        return self._launcher(environment).start(environment, command)
+
+    def warm_up(self, environment: Environment) -> None:
+        """Begin to import what `environment` preloads, before its first container is asked for.
+
+        Raises:
+            JobError: The environment is gone.
+        """
+        self._launcher(environment)
+
+    def _launcher(self, environment: Environment) -> "_Launcher":
         with self._lock:
             if self._stopped:
                 raise JobError("InternalServerError: the emulator has ended")
@@ -135,7 +146,7 @@ class ContainerRuntime:
             launcher = self._launchers.get(key)
             if launcher is None or not launcher.alive:
                 launcher = self._launchers[key] = _Launcher(environment, self.isolation, self._home)
-        return launcher.start(environment, command)
+        return launcher
 
     def addresses(self, hosts: Sequence[str]) -> dict[str, str]:
         """Give each of the machines of a job a loopback address that no other job has."""

@@ -100,6 +100,7 @@ class Emulator:
             stop_grace_s=stop_grace_s,
         )
         self._schedules = Schedules(self._cloud)
+        self._preloading = [environment for _, environment in images if environment.preload]
         self._moto: WSGI = DomainDispatcherApplication(create_backend_app)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
@@ -108,6 +109,8 @@ class Emulator:
             shutil.rmtree(self._cloud.work / name, ignore_errors=True)
         self._cloud.work.mkdir(parents=True, exist_ok=True)
         moto_api_backend.reset()  # it belongs to the process: an earlier emulator left its own
+        for environment in self._preloading:
+            self._cloud.containers.warm_up(environment)
         self._thread.start()
         self._schedules.start()
         return self
