@@ -46,12 +46,14 @@ class Environment:
         variables: As `ENV` of a Dockerfile.
         serve: The command of a model container.
         preload: Modules that a process which is forked for each container imports once.
+        layered: Whether a container may change the folder, as if it had its own.
     """
 
     folder: Path
     variables: Mapping[str, str] = field(default_factory=dict)
     serve: tuple[str, ...] = ("serve",)
     preload: tuple[str, ...] = ()
+    layered: bool = False
 
     @property
     def python(self) -> Path:
@@ -212,6 +214,7 @@ class _Launcher:
                 "cwd": "/app" if self._isolation == "namespace" else str(command.folder / "app"),
                 "log": str(command.log),
                 "binds": self._binds(command),
+                "layer": self._layer(environment, command),
                 "hostname": hostname,
             }
         )
@@ -264,6 +267,12 @@ class _Launcher:
             )
             variables["SAGEMAKER_EMULATOR_HOSTS"] = json.dumps(dict(command.hosts))
         return variables
+
+    def _layer(self, environment: Environment, command: Command) -> tuple[str, str] | None:
+        """Return what a container may change as if it were its own, and where the changes go."""
+        if self._isolation == "shim" or not environment.layered:
+            return None
+        return str(environment.folder), str(command.folder / "layer")
 
     def _binds(self, command: Command) -> list[tuple[str, str]]:
         if self._isolation == "shim":

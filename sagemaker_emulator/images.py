@@ -130,6 +130,7 @@ class Images:
                 "SAGEMAKER_TRAINING_MODULE": f"{image.module}.training:main",
             },
             serve=("python", "-m", f"{image.module}.serving"),
+            layered=True,
         )
 
     def _make(self, folder: Path, requirements: Sequence[str]) -> None:

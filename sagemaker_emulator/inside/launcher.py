@@ -3,7 +3,8 @@
 Runs in the environment's own Python with the standard library alone. The emulator writes one JSON
 object a line to file descriptor FD, and reads what became of it:
 
-    {"id", "argv", "env", "cwd", "log", "binds": [[from, to]], "hostname"} -> {"id", "exit"}
+    {"id", "argv", "env", "cwd", "log", "binds": [[from, to]], "layer": [folder, changes],
+     "hostname"} -> {"id", "exit"}
     {"id", "signal"}
 
 With modules to preload, a command `python -m MODULE` or `python FILE` runs in a fork of this
@@ -18,6 +19,7 @@ import gc
 import importlib
 import json
 import os
+import re
 import runpy
 import select
 import signal
@@ -141,18 +143,39 @@ def _prepare(order: Order) -> None:
     for source, target in ((nothing, 0), (log, 1), (log, 2)):
         os.dup2(source, target)
     if order["binds"]:
-        _mount(order["binds"], order["hostname"])
+        _mount(order["binds"], order["layer"], order["hostname"])
     os.chdir(order["cwd"])
 
 
-def _mount(binds: list[tuple[str, str]], hostname: str) -> None:
-    """Give this process its own view of the file system, as a container has."""
+def _mount(binds: list[tuple[str, str]], layer: tuple[str, str] | None, hostname: str) -> None:
+    """Give this process its own view of the file system, as a container has.
+
+    Args:
+        binds: What is seen where.
+        layer: A folder that may be changed, and where the changes go; they end with the job.
+        hostname: The name of the machine.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
     _check(libc.unshare(_CLONE_NEWNS | _CLONE_NEWUTS), "unshare")
     _check(libc.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None), "mount /")
+    if layer and not _mount_layer(libc, *layer):
+        print(f"what this job changes in {layer[0]} stays there: the file system has no overlays")
     for source, target in binds:
         _check(libc.mount(source.encode(), target.encode(), None, _MS_BIND, None), target)
     _check(libc.sethostname(hostname.encode(), len(hostname)), "sethostname")
+
+
+def _mount_layer(libc: ctypes.CDLL, target: str, changes: str) -> bool:
+    upper, work = (os.path.join(changes, name) for name in ("upper", "work"))
+    for folder in (upper, work):
+        os.makedirs(folder)
+    folders = {"lowerdir": target, "upperdir": upper, "workdir": work}
+    options = ",".join(f"{name}={_escaped(path)}" for name, path in folders.items())
+    return not libc.mount(b"overlay", target.encode(), b"overlay", 0, options.encode())
+
+
+def _escaped(path: str) -> str:
+    return re.sub(r"([:,\\])", r"\\\1", path)
 
 
 def _check(result: int, what: str) -> None:

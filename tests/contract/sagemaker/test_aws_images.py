@@ -328,11 +328,6 @@ def test_a_framework_processor_installs_what_its_folder_requires(
     }
 
 
-@pytest.mark.xfail(
-    reason="pip writes into the environment that stands for the image",
-    raises=AssertionError,
-    strict=True,
-)
 def test_what_a_job_installs_is_gone_with_its_container(found_by_framework_processor):
     found_by_framework_processor("tabulate==0.9.0")
 
