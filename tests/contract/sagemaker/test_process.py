@@ -17,6 +17,7 @@ import pytest
 from tests.contract.sagemaker.conftest import BUCKET, MODEL_SERVER
 from tests.contract.sagemaker.models import put_model_data, variant
 from tests.contract.sagemaker.requests import IMAGE, training_request
+from tests.contract.sagemaker.trainer import write_program
 from tests.contract.sagemaker.steps import definition, processing
 
 ROOT = Path(__file__).parent.parent.parent.parent
@@ -33,7 +34,7 @@ BEAT = """if True:
     """
 
 # A model's container: its server, and what beats for ever.
-SERVE = f"""#!{sys.executable}
+SERVE = f"""
 import os, subprocess, sys
 subprocess.Popen([sys.executable, {str(MODEL_SERVER)!r}])
 os.execv(sys.executable, [sys.executable, os.environ["BEAT"]])
@@ -74,8 +75,7 @@ def image(tmp_path: Path) -> str:
     programs = tmp_path / "environment" / "bin"
     programs.mkdir(parents=True)
     (programs / "python").symlink_to(sys.executable)
-    (programs / "serve").write_text(SERVE)
-    (programs / "serve").chmod(0o755)
+    write_program(programs / "serve", SERVE)
     return f"--image=/project:={programs.parent}"
 
 
