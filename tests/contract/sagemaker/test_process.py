@@ -17,8 +17,8 @@ import pytest
 from tests.contract.sagemaker.conftest import BUCKET, MODEL_SERVER
 from tests.contract.sagemaker.models import put_model_data, variant
 from tests.contract.sagemaker.requests import IMAGE, training_request
-from tests.contract.sagemaker.trainer import write_program
 from tests.contract.sagemaker.steps import definition, processing
+from tests.contract.sagemaker.trainer import write_program
 
 ROOT = Path(__file__).parent.parent.parent.parent
 
