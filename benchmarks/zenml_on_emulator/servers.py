@@ -122,7 +122,7 @@ def _client_variables(
     return {
         "AWS_ENDPOINT_URL": aws,
         "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",  # pragma: allowlist secret
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
         "AWS_EC2_METADATA_DISABLED": "true",
@@ -151,7 +151,7 @@ def _zenml_server_variables(folder: Path, password: str) -> dict[str, str]:
         "ZENML_STORE_URL": f"sqlite:///{folder / 'zenml.db'}",
         "ZENML_SERVER_DEPLOYMENT_TYPE": "other",
         "ZENML_SERVER_AUTO_ACTIVATE": "true",
-        "ZENML_SECRETS_STORE_TYPE": "sql",
+        "ZENML_SECRETS_STORE_TYPE": "sql",  # pragma: allowlist secret
         "ZENML_DEFAULT_USER_NAME": "default",
         "ZENML_DEFAULT_USER_PASSWORD": password,
         "ZENML_SERVER_JWT_SECRET_KEY": secrets.token_urlsafe(32),

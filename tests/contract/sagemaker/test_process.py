@@ -54,7 +54,7 @@ class Program(NamedTuple):
             region_name="eu-west-1",
             endpoint_url=self.url,
             aws_access_key_id="testing",
-            aws_secret_access_key="testing",  # noqa: S106
+            aws_secret_access_key="testing",  # noqa: S106  # pragma: allowlist secret
         )
 
 
