@@ -165,11 +165,6 @@ class ContainerRuntime:
             self._launchers.clear()
 
 
-def folder_of(isolation: Isolation, command_folder: Path) -> Path:
-    """Return where a container finds what lies in its `ml` folder."""
-    return Path("/opt/ml") if isolation == "namespace" else command_folder / "ml"
-
-
 class _Launcher:
     """The process that starts the containers of one environment."""
 

@@ -50,11 +50,6 @@ def answer(name: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     return _serialized(shape, fields) if shape else {}
 
 
-def members(shape_name: str) -> tuple[str, ...]:
-    """Return the names of what a structure of the API holds."""
-    return tuple(service("sagemaker").shape_for(shape_name).members)
-
-
 def _violations(shape: Any, value: Any, path: str) -> Iterator[str]:
     check = _CHECKS.get(shape.type_name)
     if check is not None and isinstance(value, check.type) and not isinstance(value, bool):
