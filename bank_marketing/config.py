@@ -307,6 +307,18 @@ def load_settings(
     Raises:
         SettingsError: The file, an override or a value is not legal; names every offender.
     """
+    values = read_values(path)
+    for override in overrides:
+        _apply(override, values)
+    return parse_settings(values, path, kind)
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """Return what a YAML file says, before it is known to be legal.
+
+    Raises:
+        SettingsError: The file cannot be read, or has no sections.
+    """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -315,9 +327,15 @@ def load_settings(
         raise SettingsError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise SettingsError(f"{path} must hold sections like `model:`, got {values!r}")
+    return values
 
-    for override in overrides:
-        _apply(override, values)
+
+def parse_settings(values: dict[str, Any], path: Path, kind: type[AnySettings]) -> AnySettings:
+    """Return the values of the file `path` as `kind`.
+
+    Raises:
+        SettingsError: A value is not legal; names every offender.
+    """
     try:
         return kind.model_validate(values)
     except ValidationError as error:

@@ -13,6 +13,25 @@ CHAMPION = "champion"
 CHALLENGER = "challenger"
 
 
+class JobPlace(Settings):
+    """Where and on what the SageMaker jobs run that a step submits.
+
+    `output_uri` is an S3 prefix of this run alone; `image` is Amazon's XGBoost container.
+    """
+
+    region: str
+    role: str
+    output_uri: str
+    image: str
+    instance_type: str
+    volume_gb: int
+    max_runtime_s: int
+    spot: bool
+    subnets: tuple[str, ...]
+    security_group_ids: tuple[str, ...]
+    tags: dict[str, str]
+
+
 class ModelNotFoundError(PlatformError):
     """The registry holds no such model or version."""
 

@@ -1,16 +1,28 @@
 """Stacks as files: what `stack_configs/*.yaml` may say."""
 
+import os
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from bank_marketing.config import Settings, load_settings
+from bank_marketing.config import Settings, parse_settings, read_values
 from bank_marketing.errors import SettingsError
 
 FOLDER = Path(__file__).parent.parent / "stack_configs"
+DEFAULT = "default"
 
-Kind = Literal["orchestrator", "artifact_store", "experiment_tracker", "model_registry"]
+Kind = Literal[
+    "orchestrator",
+    "artifact_store",
+    "container_registry",
+    "image_builder",
+    "experiment_tracker",
+    "model_registry",
+]
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
 class ComponentFile(Settings):
@@ -20,11 +32,59 @@ class ComponentFile(Settings):
     config: dict[str, Any] = Field(default_factory=dict)
 
 
+class JobFile(Settings):
+    """What a SageMaker job runs on.
+
+    `spot` and `keep_alive_s`, how long its machine stays warm for the next job and is paid for,
+    are for training jobs.
+    """
+
+    type: Literal["processing", "training"]
+    instance_type: Annotated[str, Field(pattern=r"^ml\.")]
+    volume_gb: Annotated[int, Field(ge=1, le=16_384)]
+    max_runtime_s: Annotated[int, Field(ge=60, le=28 * 86_400)]
+    spot: bool
+    keep_alive_s: Annotated[int, Field(ge=0, le=3_600)]
+
+    @model_validator(mode="after")
+    def _be_possible(self) -> Self:
+        if self.type == "processing" and (self.spot or self.keep_alive_s):
+            raise ValueError("a processing job has no spot instances and keeps nothing warm")
+        return self
+
+
+class SageMakerFile(Settings):
+    """How the steps run in SageMaker.
+
+    `image` holds our locked libraries; null lets ZenML build and push it. `step_jobs` has an entry
+    `default`, and others by the name of a step. `submitted_job` is what tuning and training jobs
+    run on that a step submits. `tags` go on all that is created.
+    """
+
+    image: str | None
+    step_jobs: dict[str, JobFile]
+    submitted_job: JobFile
+    subnets: tuple[str, ...]
+    security_group_ids: tuple[str, ...]
+    tags: dict[str, str]
+
+    @model_validator(mode="after")
+    def _have_a_default(self) -> Self:
+        if DEFAULT not in self.step_jobs:
+            raise ValueError(f"step_jobs needs an entry {DEFAULT!r}")
+        return self
+
+
 class StackFile(Settings):
-    """A ZenML stack: its name in ZenML and its components, which carry the same name."""
+    """A ZenML stack: its name in ZenML and its components, which carry the same name.
+
+    `emulated`: its servers are those that `run.py emulator up` starts on this machine.
+    """
 
     name: str
+    emulated: bool = False
     components: dict[Kind, ComponentFile]
+    sagemaker: SageMakerFile | None = None
 
 
 def stack_names() -> list[str]:
@@ -32,12 +92,49 @@ def stack_names() -> list[str]:
     return sorted(file.stem for file in FOLDER.glob("*.yaml"))
 
 
-def load_stack(name: str) -> StackFile:
-    """Read `stack_configs/NAME.yaml`.
+def is_emulated(name: str) -> bool:
+    """Say whether the servers of stack `name` have to be started on this machine.
 
     Raises:
-        SettingsError: There is no such file, or it says what a stack cannot be.
+        SettingsError: There is no such file, or it is not YAML.
     """
+    return read_values(_path(name)).get("emulated") is True
+
+
+def load_stack(name: str, environ: Mapping[str, str] = os.environ) -> StackFile:
+    """Read `stack_configs/NAME.yaml`, with the variables of `environ` in place of `${NAME}`.
+
+    Raises:
+        SettingsError: There is no such file, it says what a stack cannot be, or a variable is not
+            set; names every one.
+    """
+    path, missing = _path(name), set[str]()
+
+    def value_of(variable: re.Match[str]) -> str:
+        value = environ.get(variable[1], "")
+        if not value:
+            missing.add(variable[1])
+        return value
+
+    values = _filled(read_values(path), value_of)
+    if missing:
+        raise SettingsError(
+            f"stack {name!r} needs the environment variables {', '.join(sorted(missing))}; "
+            f"{path} says what for"
+        )
+    return parse_settings(values, path, StackFile)
+
+
+def _path(name: str) -> Path:
     if name not in stack_names():
         raise SettingsError(f"there is no stack {name!r}; there are: {', '.join(stack_names())}")
-    return load_settings(FOLDER / f"{name}.yaml", StackFile)
+    return FOLDER / f"{name}.yaml"
+
+
+def _filled(value: Any, value_of: Callable[[re.Match[str]], str]) -> Any:
+    """Return a YAML value with every `${NAME}` in its texts replaced."""
+    if isinstance(value, dict):
+        return {key: _filled(each, value_of) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_filled(each, value_of) for each in value]
+    return _VARIABLE.sub(value_of, value) if isinstance(value, str) else value

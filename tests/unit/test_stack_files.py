@@ -1,13 +1,23 @@
 import pytest
+from pydantic import ValidationError
 
 from bank_marketing.errors import SettingsError
 from stacks import files
-from stacks.files import load_stack, stack_names
+from stacks.files import JobFile, load_stack, stack_names
+
+VARIABLES = {
+    "AWS_REGION": "eu-west-1",
+    "SAGEMAKER_ROLE_ARN": "arn:aws:iam::123456789012:role/sagemaker",
+    "SAGEMAKER_BUCKET": "bucket",
+    "SAGEMAKER_ECR_REGISTRY": "123456789012.dkr.ecr.eu-west-1.amazonaws.com",
+    "SAGEMAKER_IMAGE": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/project:1",
+    "SAGEMAKER_MLFLOW": "https://mlflow.example.org",
+}
 
 
 def test_every_stack_file_is_legal():
     for name in stack_names():
-        assert load_stack(name).components
+        assert load_stack(name, VARIABLES).components
 
 
 def test_the_local_stack_tracks_and_registers_with_mlflow():
@@ -28,3 +38,30 @@ def test_an_unknown_component_is_an_error(tmp_path, monkeypatch):
 
     with pytest.raises(SettingsError, match=r"components\.orchestrater"):
         load_stack("odd")
+
+
+def test_variables_are_filled_in():
+    artifacts = load_stack("sagemaker", VARIABLES).components["artifact_store"]
+
+    assert artifacts.config == {"path": "s3://bucket/bank-marketing"}
+
+
+def test_every_variable_that_is_missing_is_named():
+    some = {"AWS_REGION": "eu-west-1", "SAGEMAKER_BUCKET": ""}
+
+    with pytest.raises(SettingsError, match=r"SAGEMAKER_BUCKET, .*SAGEMAKER_ROLE_ARN"):
+        load_stack("sagemaker", some)
+
+
+def test_both_sagemaker_stacks_differ_in_their_name_alone():
+    aws, emulated = (load_stack(name, VARIABLES) for name in ("sagemaker", "sagemaker-emulated"))
+
+    assert emulated.emulated
+    assert emulated.model_copy(update={"name": aws.name, "emulated": False}) == aws
+
+
+def test_a_processing_job_has_no_spot_instances():
+    job = load_stack("sagemaker", VARIABLES).sagemaker.step_jobs["default"]
+
+    with pytest.raises(ValidationError, match="no spot instances"):
+        JobFile.model_validate(job.model_dump() | {"spot": True})

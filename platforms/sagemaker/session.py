@@ -1,0 +1,45 @@
+"""Clients of AWS, and its errors in our words."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from bank_marketing.errors import PlatformError
+
+# Throttling is normal where many jobs are polled; botocore waits and asks again.
+_CONFIG = Config(
+    connect_timeout=5, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 6}
+)
+
+
+def client(service: str, region: str) -> Any:
+    """Return a client of an AWS service; its address and credentials come from the environment."""
+    return boto3.client(service, region_name=region, config=_CONFIG)
+
+
+@contextmanager
+def aws_errors(what: str) -> Iterator[None]:
+    """Translate what botocore raises in the block; `what` says what was being done, to what.
+
+    Raises:
+        PlatformError: AWS refused or cannot be reached; its code and message are in the text.
+    """
+    try:
+        yield
+    except ClientError as error:
+        details = error.response["Error"]
+        raise PlatformError(
+            f"{what}: AWS refused {error.operation_name}: {details['Code']}: {details['Message']}"
+        ) from error
+    except BotoCoreError as error:
+        raise PlatformError(f"{what}: {error}") from error
+
+
+def error_code(error: PlatformError) -> str | None:
+    """Return the code of the refusal by AWS behind `error`, if there was one."""
+    cause = error.__cause__
+    return str(cause.response["Error"]["Code"]) if isinstance(cause, ClientError) else None
