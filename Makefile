@@ -26,8 +26,9 @@ setup: .venv/installed  ## create .venv and install the lock
 train: .venv/installed  ## train, judge and register a model; ARGS="--set model.max_depth=4"
 	$(BIN)/python run.py --pipeline training $(ARGS)
 
+# Many tests wait for servers; those of one file share them, and stay together.
 test: .venv/installed-dev  ## run all tests; ARGS="-k split"
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --cov --cov-report=term:skip-covered $(ARGS)
 
 check: .venv/installed-dev  ## format, lint, types, locks, secrets
 	$(BIN)/ruff format --check .

@@ -1,4 +1,4 @@
-"""Run a pipeline on a stack, and say in one line why it failed."""
+"""Run a pipeline on a stack, here or in SageMaker, to its end."""
 
 import importlib.metadata
 import logging
@@ -14,22 +14,18 @@ from typing import Any
 import click
 from zenml.client import Client
 from zenml.constants import ENV_ZENML_LOGGING_VERBOSITY
-from zenml.exceptions import RunInterruptedException, RunStoppedException
 from zenml.logger import ZenMLConsoleHandler
 from zenml.models import PipelineRunResponse
 from zenml.pipelines.pipeline_definition import Pipeline
-from zenml.utils import source_utils
 
-from bank_marketing.errors import ProjectError
 from cli.environment import ROOT
+from cli.failures import RunFailedError, reason
+from cli.waiting import wait
 from registry.lineage import GIT_COMMIT
 from stacks import registration
 from stacks.files import StackFile
+from stacks.sagemaker_settings import sagemaker_options
 from stacks.store import locked
-
-
-class RunFailedError(ProjectError):
-    """A step raised or was stopped; the message names it and repeats what it said."""
 
 
 class _StepProgress(logging.Filter):
@@ -45,12 +41,13 @@ class _StepProgress(logging.Filter):
 def execute(
     pipeline: Pipeline,
     *parameters: Any,
+    stack: StackFile,
     use_cache: bool,
     experiment: str,
     tags: Mapping[str, str],
     facts: Mapping[str, str],
 ) -> PipelineRunResponse:
-    """Run `pipeline` on the active stack and return the finished run.
+    """Run `pipeline` on `stack`, the active one, and return the finished run.
 
     `tags` are for searching; `facts` are what steps record as the lineage of their results.
 
@@ -65,15 +62,18 @@ def execute(
         tags=[f"{key}={value}" for key, value in tags.items()],
         extra={GIT_COMMIT: _git_commit(), **facts},
     )
+    if stack.sagemaker:
+        configured = configured.with_options(**sagemaker_options(stack.sagemaker))
     with _packages_looked_up_once():
         try:
             configured(*parameters)
         except RuntimeError as error:  # all that ZenML's local orchestrator tells of a failed step
-            reason = _reason(name)
-            if reason is None:
+            told = _reason(name)
+            if told is None:
                 raise
-            raise RunFailedError(reason) from error
-        return Client().get_pipeline_run(name, allow_name_prefix_match=False)
+            raise RunFailedError(told) from error
+        run = Client().get_pipeline_run(name, allow_name_prefix_match=False)
+        return wait(run) if stack.sagemaker else run
 
 
 @contextmanager
@@ -126,23 +126,12 @@ def _git_commit() -> str:
 
 
 def _reason(run_name: str) -> str | None:
-    """Say which step of a run raised what; a traceback only where the error is a bug.
-
-    A run that could not begin has no reason, and a step that was stopped may have raised nothing.
-    """
+    """Say why a run in this process failed; a run that could not begin has no reason."""
     runs = Client().list_pipeline_runs(name=run_name, hydrate=True).items
     if not runs:
         return None
-    for name, step in runs[0].steps.items():
-        told = step.exception_info
-        if told is None:
-            continue
-        kind = source_utils.load(told.source) if told.source else Exception
-        if issubclass(kind, (RunInterruptedException, RunStoppedException)):
-            continue
-        if issubclass(kind, ProjectError):
-            return f"step {name}: {told.message}"
-        return f"step {name} failed unexpectedly:\n{told.traceback}"
+    if told := reason(runs[0]):
+        return told
     stopped = [name for name, step in runs[0].steps.items() if not step.status.is_successful]
     if not stopped:
         return None

@@ -43,7 +43,7 @@ def run_training(
         from cli.summary import show_summary, summarize
         from pipelines.code_version import code_version
         from pipelines.training import training
-        from platforms.data_sources import locate
+        from platforms.data_sources import locate, publish
         from registry.active import active_registry
         from registry.lineage import JUDGED_AGAINST, TRAINING_KEY, opponent, training_key
     with download_progress() as progress:
@@ -55,6 +55,8 @@ def run_training(
             progress=progress,
             warn=shout,
         )
+    if folder := stack_file.shared_folder:
+        source = publish(source, f"{folder}/data")
     key = training_key(source, settings, code_version())
     with ready(stack_file):
         champion = opponent(active_registry(), settings.registry.model_name, key)
@@ -63,6 +65,7 @@ def run_training(
             source,
             champion,
             settings,
+            stack=stack_file,
             use_cache=not no_cache,
             experiment=settings.registry.model_name,
             tags={"data_source": source.origin},

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from bank_marketing.bundle import Bundle
 from bank_marketing.config import Settings
@@ -30,6 +30,61 @@ class JobPlace(Settings):
     subnets: tuple[str, ...]
     security_group_ids: tuple[str, ...]
     tags: dict[str, str]
+
+
+JobState = Literal["running", "stopping", "stopped", "failed", "succeeded"]
+
+
+class Job(Settings):
+    """One job of SageMaker and the step that it runs.
+
+    A job that was refused has no `arn`; the step of one that runs a whole pipeline is "".
+    """
+
+    step: str
+    arn: str | None
+    state: JobState
+    reason: str | None
+    log_url: str | None
+
+
+class Charge(Settings):
+    """What a job is billed for: an instance by the second."""
+
+    type: Literal["processing", "training"]
+    instance_type: str
+    seconds: float
+
+
+class Execution(Settings):
+    """All jobs of a pipeline run, in the order in which they began."""
+
+    state: JobState
+    reason: str | None
+    jobs: tuple[Job, ...]
+
+    @property
+    def has_ended(self) -> bool:
+        return self.state in {"stopped", "failed", "succeeded"}
+
+
+class Executions(Protocol):
+    """What runs elsewhere on behalf of a pipeline run, named by an ARN.
+
+    Every method raises `PlatformError` when AWS refuses or cannot be reached.
+    """
+
+    def describe(self, arn: str) -> Execution:
+        """Return the state of an execution and of every job in it."""
+
+    def stop(self, arn: str) -> None:
+        """Ask for its end; do nothing if it has ended."""
+
+    def charge(self, job: Job) -> Charge | None:
+        """Return what a job is billed for, once it has ended."""
+
+    def log_tail(self, job: Job) -> tuple[str, ...]:
+        """Return the last lines that a job wrote, oldest first."""
 
 
 class ModelNotFoundError(PlatformError):

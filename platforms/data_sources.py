@@ -17,7 +17,8 @@ from bank_marketing.dataset import (
 )
 from bank_marketing.errors import DataError
 from bank_marketing.synthetic import make_table
-from platforms.object_store import Progress, UnreachableError, fetch, sha256_of, staged
+from platforms import object_store
+from platforms.object_store import LocalFile, Progress, UnreachableError, fetch, sha256_of, staged
 
 UCI_URL = "https://archive.ics.uci.edu/static/public/222/bank+marketing.zip"
 # Of the csv inside: UCI may pack the archive anew, but the table is finished.
@@ -66,6 +67,19 @@ def locate(
             "say nothing about real customers. Give the real one with --data PATH."
         )
         return synthetic_source(synthetic)
+
+
+def publish(source: DataSource, prefix: str) -> DataSource:
+    """Return `source` where other machines can read it: a local file is copied below `s3://...`.
+
+    Raises:
+        DataError: The file is gone, or there is no such bucket.
+        PlatformError: S3 refused, or cannot be reached.
+    """
+    if source.origin == "synthetic" or "://" in source.uri:
+        return source
+    file = LocalFile(Path(source.uri), source.sha256)
+    return source.model_copy(update={"uri": object_store.publish(file, prefix)})
 
 
 def load(source: DataSource, cache: Path, progress: Progress) -> Table:

@@ -1,6 +1,6 @@
 """Which implementation stands behind each interface."""
 
-from platforms.base import ModelRegistry
+from platforms.base import Executions, ModelRegistry
 
 
 def model_registry(tracking_uri: str) -> ModelRegistry:
@@ -8,3 +8,10 @@ def model_registry(tracking_uri: str) -> ModelRegistry:
     from platforms.mlflow_registry import MlflowRegistry  # importing mlflow takes a second
 
     return MlflowRegistry(tracking_uri)
+
+
+def executions() -> Executions:
+    """Return what runs in SageMaker."""
+    from platforms.sagemaker.executions import SageMakerExecutions  # boto3 takes half a second
+
+    return SageMakerExecutions()

@@ -82,6 +82,24 @@ def fetch(
     return LocalFile(cached, received)
 
 
+def publish(file: LocalFile, prefix: str, *, limits: Limits = DEFAULT_LIMITS) -> str:
+    """Copy a file of this machine below the `s3://` prefix, once, and return the copy's URI.
+
+    The name tells the content: a file that is there already is not sent again.
+
+    Raises:
+        DataError: There is no such bucket.
+        PlatformError: S3 refused, or cannot be reached.
+    """
+    uri = f"{prefix}/{file.sha256[:32]}-{file.path.name[-64:]}"
+    bucket, key = _bucket_and_key(uri)
+    with _s3_errors(uri):
+        s3 = _s3(limits)
+        if not _has_copy(s3, bucket, key, file.path.stat().st_size):
+            s3.upload_file(str(file.path), bucket, key)
+    return uri
+
+
 @contextmanager
 def staged(target: Path) -> Iterator[Path]:
     """Yield a path to write to, in a folder that goes away; it becomes `target` in one move.
@@ -231,29 +249,53 @@ def _is_loopback(host: str | None) -> bool:
 
 
 def _s3_chunks(uri: str, limits: Limits) -> _Chunks:
-    import boto3  # half a second to import, for this one scheme
-    from botocore.config import Config
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    config = Config(
-        connect_timeout=limits.connect,
-        read_timeout=limits.read,
-        retries={"total_max_attempts": 2, "mode": "standard"},
-    )
-    try:
-        answer = boto3.client("s3", config=config).get_object(Bucket=bucket, Key=key)
+    bucket, key = _bucket_and_key(uri)
+    with _s3_errors(uri):
+        answer = _s3(limits).get_object(Bucket=bucket, Key=key)
         for chunk in answer["Body"].iter_chunks(_CHUNK_BYTES):
             yield chunk, answer["ContentLength"]
+
+
+def _has_copy(s3: Any, bucket: str, key: str, size: int) -> bool:
+    found = s3.list_objects_v2(Bucket=bucket, Prefix=key).get("Contents", [])
+    return any(each["Key"] == key and each["Size"] == size for each in found)
+
+
+def _s3(limits: Limits) -> Any:
+    import boto3  # half a second to import, for this one scheme
+    from botocore.config import Config
+
+    return boto3.client(
+        "s3",
+        config=Config(
+            connect_timeout=limits.connect,
+            read_timeout=limits.read,
+            retries={"total_max_attempts": 2, "mode": "standard"},
+        ),
+    )
+
+
+@contextmanager
+def _s3_errors(uri: str) -> Iterator[None]:
+    from boto3.exceptions import S3UploadFailedError
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
     except ClientError as error:
         details = error.response["Error"]
         if details["Code"] in {"NoSuchKey", "NoSuchBucket"}:
             raise DataError(f"{uri} does not exist ({details['Code']})") from error
         raise PlatformError(
-            f"S3 refused GetObject on {uri}: {details['Code']}: {details['Message']}"
+            f"S3 refused {error.operation_name} on {uri}: {details['Code']}: {details['Message']}"
         ) from error
-    except BotoCoreError as error:
-        raise PlatformError(f"{uri} cannot be read from S3: {error}") from error
+    except (BotoCoreError, S3UploadFailedError) as error:
+        raise PlatformError(f"{uri} cannot be reached in S3: {error}") from error
+
+
+def _bucket_and_key(uri: str) -> tuple[str, str]:
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return bucket, key
 
 
 def _public(uri: str) -> str:

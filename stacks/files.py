@@ -86,6 +86,12 @@ class StackFile(Settings):
     components: dict[Kind, ComponentFile]
     sagemaker: SageMakerFile | None = None
 
+    @property
+    def shared_folder(self) -> str | None:
+        """The S3 prefix that every job can read; None where all happens on one machine."""
+        path = self.components["artifact_store"].config.get("path", "")
+        return str(path) if str(path).startswith("s3://") else None
+
 
 def stack_names() -> list[str]:
     """Return what `--stack` may be."""

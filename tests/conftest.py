@@ -21,6 +21,9 @@ from cli.main import main
 
 ROOT = Path(__file__).parent.parent
 
+# ZenML looks for the code beside the main program, and a worker of pytest-xdist has none.
+SOURCE_ROOT = "ZENML_CUSTOM_SOURCE_ROOT"
+os.environ[SOURCE_ROOT] = str(ROOT)
 prepare()
 
 
@@ -74,7 +77,8 @@ def zenml_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     home = tmp_path_factory.mktemp("zenml")
     with patch.dict(os.environ):  # ZenML and MLflow set variables of their own
         for name in [name for name in os.environ if name.startswith(("ZENML_", "MLFLOW_"))]:
-            del os.environ[name]
+            if name != SOURCE_ROOT:
+                del os.environ[name]
         os.environ["ZENML_CONFIG_PATH"] = str(home)
         os.environ["ZENML_REPOSITORY_PATH"] = str(home)  # else a .zen folder above is used
         prepare()

@@ -5,11 +5,12 @@ from zenml.pipelines.pipeline_definition import Pipeline
 
 from bank_marketing.dataset import synthetic_source
 from pipelines.code_version import code_version
-from pipelines.training import training
 
 
 @pytest.fixture(scope="module")
-def prepared(settings) -> Pipeline:
+def prepared(zenml_home, settings) -> Pipeline:
+    from pipelines.training import training  # a pipeline looks for a store when it is defined
+
     training.prepare(synthetic_source(settings.data.synthetic), None, settings)
     return training
 

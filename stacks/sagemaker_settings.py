@@ -1,0 +1,53 @@
+"""How the steps of a pipeline become SageMaker jobs, in ZenML's words."""
+
+from typing import Any
+
+from zenml.config import DockerSettings
+
+from stacks.files import DEFAULT, JobFile, SageMakerFile
+
+_REQUIREMENTS = "requirements.txt"
+
+
+def sagemaker_options(sagemaker: SageMakerFile) -> dict[str, Any]:
+    """Return the options of a pipeline: the image of its steps, and the jobs that run them."""
+    jobs = {name: _job(sagemaker, job) for name, job in sagemaker.step_jobs.items()}
+    return {
+        "settings": {"docker": _image(sagemaker), "orchestrator": jobs.pop(DEFAULT)},
+        "steps": {name: {"settings": {"orchestrator": job}} for name, job in jobs.items()},
+    }
+
+
+def _image(sagemaker: SageMakerFile) -> DockerSettings:
+    if sagemaker.image is None:
+        return DockerSettings(requirements=_REQUIREMENTS, install_stack_requirements=False)
+    return DockerSettings(parent_image=sagemaker.image, skip_build=True)
+
+
+def _job(sagemaker: SageMakerFile, job: JobFile) -> dict[str, Any]:
+    return {
+        # ZenML's own wait gives up after 50 minutes, and never says why a job failed.
+        "synchronous": False,
+        "use_training_step": job.type == "training",
+        "instance_type": job.instance_type,
+        "volume_size_in_gb": job.volume_gb,
+        "max_runtime_in_seconds": job.max_runtime_s,
+        # None and not 0: zero seconds are refused.
+        "keep_alive_period_in_seconds": job.keep_alive_s or None,
+        "tags": sagemaker.tags,
+        "pipeline_tags": sagemaker.tags,
+        **_network_and_spot(sagemaker, job),
+    }
+
+
+def _network_and_spot(sagemaker: SageMakerFile, job: JobFile) -> dict[str, Any]:
+    subnets, groups = list(sagemaker.subnets), list(sagemaker.security_group_ids)
+    if job.type == "processing":
+        network = {"subnets": subnets, "security_group_ids": groups}
+        return {"processor_args": {"network_config": network} if subnets else {}}
+    arguments: dict[str, Any] = {}
+    if subnets:
+        arguments |= {"subnets": subnets, "security_group_ids": groups}
+    if job.spot:
+        arguments |= {"use_spot_instances": True, "max_wait": 2 * job.max_runtime_s}
+    return {"estimator_args": arguments}
