@@ -5,13 +5,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from pydantic import ValidationError
 from zenml.client import Client
 from zenml.constants import ENV_ZENML_ACTIVE_STACK_ID
 from zenml.enums import StackComponentType
 from zenml.models import ComponentResponse, StackResponse
 
-from bank_marketing.errors import PlatformError
+from bank_marketing.config import explain
+from bank_marketing.errors import PlatformError, SettingsError
+from stacks.custom_flavors import flavor_differences, register_flavor
 from stacks.files import ComponentFile, StackFile
+from stacks.mlflow_servers import with_mlflow_arn
 from stacks.store import open_store
 
 
@@ -26,8 +30,10 @@ class Difference:
 def differences(stack: StackFile) -> list[Difference]:
     """Say where ZenML differs from `stack`; an empty list means that nothing is to be done."""
     found = []
+    stack = with_mlflow_arn(stack)
     for kind, component in stack.components.items():
         registered = _component(kind, stack.name)
+        found += [Difference(kind, text) for text in flavor_differences(kind, component.flavor)]
         if registered is None:
             found.append(Difference(kind, f"not registered; {component.flavor} is wanted"))
         else:
@@ -50,7 +56,12 @@ def apply(stack: StackFile) -> list[Difference]:
     """Create or repair `stack` and return what was changed; the second call changes nothing.
 
     Only components that carry the name of the stack are touched: they are ours.
+
+    Raises:
+        SettingsError: A flavor refuses its configuration.
+        PlatformError: ZenML's store cannot be used, or AWS has no such MLflow server.
     """
+    stack = with_mlflow_arn(stack)
     changes = differences(stack)
     if not changes:
         return []
@@ -58,20 +69,22 @@ def apply(stack: StackFile) -> list[Difference]:
     client = Client()
     ids = {}
     for kind, wanted in stack.components.items():
+        register_flavor(kind, wanted.flavor)
         registered = _component(kind, stack.name)
         if registered is not None and registered.flavor_name != wanted.flavor:
             _forget(stack.name, registered)
             registered = None
-        if registered is None:
-            registered = client.create_stack_component(
-                stack.name, wanted.flavor, StackComponentType(kind), wanted.config
-            )
-        elif _drift(wanted, registered):
-            client.update_stack_component(
-                registered.id,
-                StackComponentType(kind),
-                configuration=dict.fromkeys(registered.configuration) | wanted.config,
-            )
+        with _accepted_by_flavor(stack.name, kind):
+            if registered is None:
+                registered = client.create_stack_component(
+                    stack.name, wanted.flavor, StackComponentType(kind), wanted.config
+                )
+            elif _drift(wanted, registered):
+                client.update_stack_component(
+                    registered.id,
+                    StackComponentType(kind),
+                    configuration=dict.fromkeys(registered.configuration) | wanted.config,
+                )
         ids[StackComponentType(kind)] = registered.id
 
     existing = find_stack(stack.name)
@@ -129,6 +142,15 @@ def find_stack(name: str) -> StackResponse | None:
     open_store()
     found = Client().list_stacks(name=name, hydrate=True).items
     return found[0] if found else None
+
+
+@contextmanager
+def _accepted_by_flavor(stack_name: str, kind: str) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, KeyError) as error:  # a missing secret is a KeyError
+        reason = explain(error) if isinstance(error, ValidationError) else error.args[0]
+        raise SettingsError(f"stack {stack_name!r}: {kind}: {reason}") from error
 
 
 def _component(kind: str, name: str) -> ComponentResponse | None:
