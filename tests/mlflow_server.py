@@ -29,13 +29,21 @@ class Server(NamedTuple):
 
 
 @contextmanager
-def serve(store_uri: str, folder: Path) -> Iterator[Server]:
-    """Start a server on `store_uri` that keeps artifacts itself; yield it once it answers."""
+def serve(store_uri: str, folder: Path, *, artifact_root: str | None = None) -> Iterator[Server]:
+    """Start a server on `store_uri`; yield it once it answers.
+
+    It keeps artifacts itself, unless `artifact_root` says where its clients have to put them.
+    """
     port = free_port()
+    artifacts = (
+        ("--artifacts-destination", str(folder / "artifacts"))
+        if artifact_root is None
+        else ("--default-artifact-root", artifact_root, "--no-serve-artifacts")
+    )
     command = [
         *(sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(port)),
         *("--backend-store-uri", store_uri),
-        *("--artifacts-destination", str(folder / "artifacts")),
+        *artifacts,
     ]
     with (
         (folder / "log").open("wb") as log,

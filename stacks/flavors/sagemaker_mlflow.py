@@ -4,7 +4,7 @@ import re
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from zenml.integrations.mlflow.flavors import (
     MLFlowExperimentTrackerConfig,
     MLFlowExperimentTrackerFlavor,
@@ -27,24 +27,27 @@ class SageMakerMlflowConfig(MLFlowExperimentTrackerConfig):
         "address of any MLflow server."
     )
 
+    @field_validator("tracking_uri")
+    @classmethod
+    def _be_an_address(cls, uri: str) -> str:
+        if not ARN.fullmatch(uri) and not URL.fullmatch(uri):
+            raise ValueError(
+                "must be an ARN like arn:aws:sagemaker:REGION:ACCOUNT:mlflow-tracking-server/NAME "
+                "or arn:aws:sagemaker:REGION:ACCOUNT:mlflow-app/ID, or an address like "
+                f"https://HOST; got {uri!r}"
+            )
+        if urlsplit(uri).password:
+            raise ValueError(
+                "must hold no password, because it is recorded; "
+                "set tracking_username and tracking_password, or tracking_token"
+            )
+        return uri
+
     @model_validator(mode="after")
     def _ensure_exactly_one_authentication_method_if_necessary(self) -> Self:
         """Take the place of ZenML's rule, which demands credentials for every server."""
-        is_arn = ARN.fullmatch(self.tracking_uri) is not None
-        if not is_arn and not URL.fullmatch(self.tracking_uri):
-            raise ValueError(
-                "tracking_uri must be an ARN like "
-                "arn:aws:sagemaker:REGION:ACCOUNT:mlflow-tracking-server/NAME or "
-                "arn:aws:sagemaker:REGION:ACCOUNT:mlflow-app/ID, or an address like "
-                f"https://HOST; got {self.tracking_uri!r}"
-            )
-        if urlsplit(self.tracking_uri).password:
-            raise ValueError(
-                "tracking_uri must hold no password, because it is recorded; "
-                "set tracking_username and tracking_password, or tracking_token"
-            )
         methods = self._configured_authentication_methods()
-        if is_arn and methods:
+        if methods and ARN.fullmatch(self.tracking_uri):
             raise ValueError(
                 f"requests to an ARN are signed with AWS credentials; leave out {methods[0]}"
             )

@@ -1,7 +1,9 @@
 """What every `ModelRegistry` does, whoever keeps the models."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import mlflow
 import numpy as np
@@ -24,6 +26,7 @@ from platforms.base import (
     TrialRecord,
 )
 from platforms.factory import model_registry
+from tests.mlflow_in_sagemaker import ARNS, mlflow_in_sagemaker
 from tests.mlflow_server import free_port, serve
 
 pytestmark = pytest.mark.slow
@@ -48,22 +51,33 @@ UNKNOWN_RUN = TrackedRun(experiment_id="1", run_id="a" * 32, tracking_uri="http:
 Publish = Callable[..., ModelVersion]
 
 
-@pytest.fixture(scope="session")
-def server_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A database of this machine."""
+    return f"sqlite:///{tmp_path_factory.mktemp('file') / 'mlflow.db'}"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A tracking server as a team would share it, that keeps artifacts itself."""
     folder = tmp_path_factory.mktemp("server")
-    with serve(f"sqlite:///{folder / 'mlflow.db'}", folder) as server:
-        yield server.url
+    with serve(f"sqlite:///{folder / 'mlflow.db'}", folder) as started:
+        yield started.url
 
 
-@pytest.fixture(scope="module", params=["file", "server"])
-def registry(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[ModelRegistry]:
-    if request.param == "server":
-        uri = request.getfixturevalue("server_uri")
-    else:
-        uri = f"sqlite:///{tmp_path_factory.mktemp('file') / 'mlflow.db'}"
+@pytest.fixture(scope="module")
+def arn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A tracking server of SageMaker, and the variables with which it is found."""
+    with (
+        mlflow_in_sagemaker(tmp_path_factory.mktemp("sagemaker")) as started,
+        patch.dict(os.environ, started.variables),
+    ):
+        yield ARNS["sagemaker-mlflow"]
+
+
+@pytest.fixture(scope="module", params=["file", "server", "arn"])
+def registry(request: pytest.FixtureRequest) -> Iterator[ModelRegistry]:
+    uri = request.getfixturevalue(request.param)
     mlflow.set_tracking_uri(uri)
     yield model_registry(uri)
     mlflow.set_tracking_uri(None)
@@ -77,8 +91,8 @@ def client(registry: ModelRegistry) -> MlflowClient:
 
 @pytest.fixture(scope="module")
 def experiment_id(client: MlflowClient, tmp_path_factory: pytest.TempPathFactory) -> str:
-    is_server = mlflow.get_tracking_uri().startswith("http")
-    folder = None if is_server else tmp_path_factory.mktemp("artifacts").as_uri()
+    is_file = mlflow.get_tracking_uri().startswith("sqlite")
+    folder = tmp_path_factory.mktemp("artifacts").as_uri() if is_file else None
     return client.create_experiment("contract", artifact_location=folder)
 
 
@@ -188,7 +202,7 @@ class TestAliases:
 
 
 def test_only_a_file_on_this_machine_is_local(registry):
-    assert registry.is_local is not mlflow.get_tracking_uri().startswith("http")
+    assert registry.is_local is mlflow.get_tracking_uri().startswith("sqlite")
 
 
 class TestDeleting:
