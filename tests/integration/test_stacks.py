@@ -1,14 +1,19 @@
 """ZenML's stacks follow `stack_configs/`, and nobody else's are touched."""
 
 import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from zenml import save_artifact
 from zenml.client import Client
 from zenml.enums import StackComponentType
+from zenml.integrations.mlflow.experiment_trackers import MLFlowExperimentTracker
+from zenml.models import FlavorResponse, FlavorUpdate
 
-from bank_marketing.errors import PlatformError
+from bank_marketing.errors import PlatformError, SettingsError
 from stacks import registration
 from stacks.files import ComponentFile, StackFile, load_stack
 
@@ -17,6 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("zenml_home")]
 TRACKER = StackComponentType.EXPERIMENT_TRACKER
 ORCHESTRATOR = StackComponentType.ORCHESTRATOR
 ARTIFACTS = StackComponentType.ARTIFACT_STORE
+ARN = "arn:aws:sagemaker:eu-west-1:123456789012:mlflow-tracking-server/bank"
 
 
 def stack_file(name: str, **tracker: str) -> StackFile:
@@ -29,6 +35,45 @@ def stack_file(name: str, **tracker: str) -> StackFile:
             "experiment_tracker": ComponentFile(flavor="mlflow", config=tracker),
         },
     )
+
+
+def mlflow_stack(name: str, tracking_uri: str, **tracker: str) -> StackFile:
+    """Describe a stack whose experiment tracker is MLflow on SageMaker."""
+    config = {"tracking_uri": tracking_uri, **tracker}
+    component = ComponentFile(flavor="sagemaker_mlflow", config=config)
+    stack = stack_file(name)
+    return stack.model_copy(
+        update={"components": stack.components | {"experiment_tracker": component}}
+    )
+
+
+class SageMaker(BaseHTTPRequestHandler):
+    """Knows one tracking server, `bank`, which the emulator does not."""
+
+    def do_POST(self) -> None:
+        assert self.headers["X-Amz-Target"] == "SageMaker.DescribeMlflowTrackingServer"
+        wanted = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        assert wanted == {"TrackingServerName": "bank"}
+        answer = {"TrackingServerArn": ARN, "IsActive": "Active", "TrackingServerStatus": "Created"}
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(answer).encode())
+
+    def log_message(self, *arguments: object) -> None:
+        """Say nothing of each request."""
+
+
+@pytest.fixture
+def sagemaker(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), SageMaker) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+        yield
+        server.shutdown()
+        thread.join()
 
 
 def statements(differences: list[registration.Difference]) -> list[str]:
@@ -114,6 +159,103 @@ class TestApply:
 
         assert client.get_stack_component(TRACKER, "theirs") == tracker
         assert registration.find_stack("theirs") == theirs
+
+
+class TestFlavorOfOurs:
+    """A tracker for MLflow on SageMaker needs a flavor that ZenML does not bring."""
+
+    @pytest.fixture
+    def flavor(self, client) -> FlavorResponse:
+        registration.apply(mlflow_stack("flavor", ARN))
+        (flavor,) = client.list_flavors(name="sagemaker_mlflow", hydrate=True).items
+        return flavor
+
+    def test_it_is_registered_with_the_first_stack_that_asks_for_it(self, client):
+        for flavor in client.list_flavors(name="sagemaker_mlflow").items:
+            client.delete_flavor(str(flavor.id))  # of an earlier test
+        stack = mlflow_stack("first", ARN)
+
+        changes = registration.apply(stack)
+
+        assert "experiment_tracker: flavor sagemaker_mlflow is not registered" in statements(
+            changes
+        )
+        assert registration.apply(stack) == []
+
+    def test_its_import_path_starts_at_the_folder_of_the_command_line(self, flavor):
+        assert flavor.source == "stacks.flavors.sagemaker_mlflow.SageMakerMlflowFlavor"
+
+    @pytest.mark.parametrize(
+        ("key", "value"), [("source", "old.Flavor"), ("config_schema", {"type": "object"})]
+    )
+    def test_one_of_an_older_version_is_repaired(self, client, flavor, key, value):
+        client.zen_store.update_flavor(flavor.id, FlavorUpdate(**{key: value}))
+        stack = mlflow_stack("flavor", ARN)
+
+        changes = registration.apply(stack)
+
+        words = key.replace("_", " ")
+        assert statements(changes) == [
+            f"experiment_tracker: flavor sagemaker_mlflow is registered with another {words}"
+        ]
+        assert registration.differences(stack) == []
+
+    @pytest.mark.parametrize("address", [ARN, "http://127.0.0.1:5000"])
+    def test_the_orchestrator_of_sagemaker_accepts_it(self, client, monkeypatch, address):
+        monkeypatch.setenv("SAGEMAKER_SUPPRESS_V2_WARNING", "1")  # ZenML needs version 2
+        variables = dict.fromkeys(
+            ("SAGEMAKER_BUCKET", "SAGEMAKER_ECR_REGISTRY", "SAGEMAKER_IMAGE"), "bucket"
+        )
+        variables |= {"AWS_REGION": "eu-west-1", "SAGEMAKER_ROLE_ARN": "arn:aws:iam::1:role/jobs"}
+        stack = load_stack("sagemaker", variables | {"SAGEMAKER_MLFLOW": address}).model_copy(
+            update={"name": address.partition(":")[0]}  # ZenML keeps an active stack in memory
+        )
+        registration.apply(stack)
+
+        with registration.using(stack):
+            client.active_stack.validate()
+            tracker = client.active_stack.experiment_tracker
+
+        assert isinstance(tracker, MLFlowExperimentTracker)
+        assert tracker.get_tracking_uri() == address
+
+    @pytest.mark.parametrize(
+        ("tracker", "reason"),
+        [
+            (
+                {"tracking_uri": "sqlite:///x"},
+                r"tracking_uri: .*must be an ARN like .*'sqlite:///x'",
+            ),
+            ({"tracking_uri": ARN, "uri": "x"}, r"Invalid configuration keys \['uri'\]"),
+            ({"tracking_uri": "https://host", "tracking_token": "{{absent.key}}"}, "absent"),
+        ],
+    )
+    def test_what_it_refuses_is_an_error_that_names_the_component(self, tracker, reason):
+        with pytest.raises(SettingsError, match=f"stack 'refused': experiment_tracker: .*{reason}"):
+            registration.apply(mlflow_stack("refused", **tracker))
+
+    @pytest.mark.usefixtures("sagemaker")
+    def test_a_server_is_found_by_its_name_in_the_region_of_the_stack(self, client):
+        stack = mlflow_stack("named", "bank")
+        orchestrator = ComponentFile(
+            flavor="sagemaker",
+            config={"region": "eu-west-1", "execution_role": "arn:aws:iam::1:role/jobs"},
+        )
+        stack = stack.model_copy(
+            update={"components": stack.components | {"orchestrator": orchestrator}}
+        )
+
+        registration.apply(stack)
+
+        assert client.get_stack_component(TRACKER, "named").configuration == {"tracking_uri": ARN}
+        differing = {each.component for each in registration.differences(stack)}
+        assert "experiment_tracker" not in differing
+
+    def test_a_name_without_a_region_is_an_error(self):
+        with pytest.raises(
+            SettingsError, match=r"no orchestrator\.config\.region says where to look"
+        ):
+            registration.apply(mlflow_stack("nowhere", "bank"))
 
 
 class TestUsing:
