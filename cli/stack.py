@@ -1,8 +1,10 @@
 """`run.py stack apply|show|doctor`: create or repair a stack, show it, check what it needs."""
 
 import json
+import logging
 
 import click
+from rich.markup import escape
 from rich.table import Table
 
 from cli.environment import heavy_imports
@@ -10,6 +12,11 @@ from cli.terminal import console
 from stacks.files import load_stack
 
 NAME = click.argument("name", default="local")
+MARKS = {
+    "ok": "[green]ok[/green]     ",
+    "problem": "[red]problem[/red]",
+    "unknown": "[yellow]unknown[/yellow]",
+}
 
 
 @click.group("stack")
@@ -57,15 +64,22 @@ def check_stack(ctx: click.Context, name: str, as_json: bool) -> None:
     """Check everything that the stack needs; exit code 1 if something is missing."""
     stack = load_stack(name)
     with heavy_imports():
-        from stacks.doctor import examine
-    checks = examine(stack)
+        from stacks.doctor.examination import examine
+    logging.disable(logging.WARNING)  # what libraries say on the way; a check tells what it found
+    try:
+        checks = examine(stack, name)
+    finally:
+        logging.disable(logging.NOTSET)
     if as_json:
         click.echo(json.dumps([check.model_dump() for check in checks], indent=1))
     else:
         for check in checks:
-            mark = "[green]ok[/green]     " if check.ok else "[red]problem[/red]"
-            console.print(f"{mark} {check.name}: {check.found}", highlight=False, soft_wrap=True)
-            if not check.ok:
-                console.print(f"        -> {check.remedy}", highlight=False, soft_wrap=True)
-    if not all(check.ok for check in checks):
+            console.print(
+                f"{MARKS[check.state]} {check.name}: {escape(check.found)}",
+                highlight=False,
+                soft_wrap=True,
+            )
+            if check.state != "ok":
+                console.print(f"        -> {escape(check.remedy)}", highlight=False, soft_wrap=True)
+    if any(check.state == "problem" for check in checks):
         ctx.exit(1)

@@ -15,3 +15,10 @@ def executions() -> Executions:
     from platforms.sagemaker.executions import SageMakerExecutions  # boto3 takes half a second
 
     return SageMakerExecutions()
+
+
+def mlflow_version(tracking_uri: str) -> str:
+    """Return the version of the MLflow server that answers at a tracking URI."""
+    from platforms.mlflow_registry import server_version
+
+    return server_version(tracking_uri)

@@ -4,6 +4,7 @@ ZenML's own registry component fails with MLflow 3.17 and knows no challenger.
 """
 
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from mlflow.models import ModelSignature
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from mlflow.types.schema import AnyType
+from mlflow.utils.rest_utils import http_request
 
 from bank_marketing import schema
 from bank_marketing.bundle import SCORING_MODULES, Bundle
@@ -42,6 +44,38 @@ SCORING_PACKAGE = ROOT / "bank_marketing"
 BUNDLE = "bundle"
 PARENT_TAG = "mlflow.parentRunId"
 DIGEST_LENGTH = 36  # MLflow's limit for a data set's digest
+_IMPATIENT = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "5", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
+
+
+def server_version(tracking_uri: str) -> str:
+    """Use an MLflow server, and return its version; empty where it does not tell.
+
+    Raises:
+        PlatformError: It refuses, or does not answer within seconds.
+    """
+    with _impatiently(tracking_uri):
+        MlflowRegistry(tracking_uri).versions("any")  # a model that is not there has no versions
+        store = MlflowClient(tracking_uri)._tracking_client.store
+        answer = http_request(  # type: ignore[no-untyped-call]  # MLflow left it so
+            store.get_host_creds(), "/version", "GET", raise_on_status=False
+        )
+    return answer.text.strip() if answer.ok else ""
+
+
+@contextmanager
+def _impatiently(tracking_uri: str) -> Iterator[None]:
+    """Let MLflow give up early in the block, and its plugin sign requests for this server."""
+    uri, variables = mlflow.get_tracking_uri(), {name: os.environ.get(name) for name in _IMPATIENT}
+    mlflow.set_tracking_uri(tracking_uri)
+    os.environ |= _IMPATIENT
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(uri)
+        for name, value in variables.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
 
 
 class MlflowRegistry:

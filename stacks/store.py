@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 from zenml.client import Client
+from zenml.config.global_config import GlobalConfiguration
 from zenml.exceptions import ZenMLBaseException
 from zenml.utils.io_utils import get_global_config_directory
 from zenml.zen_stores.base_zen_store import BaseZenStore
@@ -27,6 +28,11 @@ def open_store() -> BaseZenStore:
             f"ZenML's store cannot be opened: {' '.join(str(error).split())}; "
             "ZENML_CONFIG_PATH and ZENML_STORE_URL say where it is"
         ) from error
+
+
+def store_url() -> str:
+    """Return where ZenML keeps what it knows, without going there."""
+    return GlobalConfiguration().store_configuration.url
 
 
 @contextmanager

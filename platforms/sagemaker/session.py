@@ -7,6 +7,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from bank_marketing.errors import PlatformError
 
@@ -16,9 +17,9 @@ _CONFIG = Config(
 )
 
 
-def client(service: str, region: str) -> Any:
+def client(service: str, region: str, config: Config = _CONFIG) -> Any:
     """Return a client of an AWS service; its address and credentials come from the environment."""
-    return boto3.client(service, region_name=region, config=_CONFIG)
+    return boto3.client(service, region_name=region, config=config)
 
 
 @contextmanager
@@ -35,7 +36,7 @@ def aws_errors(what: str) -> Iterator[None]:
         raise PlatformError(
             f"{what}: AWS refused {error.operation_name}: {details['Code']}: {details['Message']}"
         ) from error
-    except BotoCoreError as error:
+    except (BotoCoreError, ResponseParserError) as error:
         raise PlatformError(f"{what}: {error}") from error
 
 
