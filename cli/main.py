@@ -64,6 +64,11 @@ class LazyGroup(click.Group):
 @click.option("--no-cache", is_flag=True, help="Compute every step anew.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and touch nothing.")
 @click.option(
+    "--max-usd",
+    type=click.FloatRange(min=0),
+    help="Refuse a run on SageMaker that would cost more.",
+)
+@click.option(
     "--summary",
     type=click.Path(path_type=Path, dir_okay=False, writable=True),
     help="Write the result as JSON here.",

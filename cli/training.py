@@ -12,6 +12,7 @@ from bank_marketing.dataset import synthetic_source
 from bank_marketing.errors import PlatformError
 from bank_marketing.experiment import flat_settings
 from cli.environment import LOCAL_STATE, ROOT, heavy_imports
+from cli.plan import require_within, show_plan
 from cli.terminal import download_progress, shout
 from stacks.files import StackFile, load_stack
 
@@ -27,6 +28,7 @@ def run_training(
     data: str,
     no_cache: bool,
     dry_run: bool,
+    max_usd: float | None,
     summary: Path | None,
 ) -> None:
     """Run the pipeline, print its summary, and leave with code 3 if the gate said no."""
@@ -36,6 +38,8 @@ def run_training(
     stack_file = load_stack(stack)
     if dry_run:
         _print_plan(settings, stack_file, data)
+    require_within(stack_file, settings, max_usd)
+    if dry_run:
         return
 
     with heavy_imports():
@@ -98,8 +102,9 @@ def _write(summary: Path, text: str) -> None:
 
 
 def _print_plan(settings: TrainingSettings, stack: StackFile, data: str) -> None:
+    steps = _steps(settings)
     for title, lines in (
-        ("steps", _steps(settings)),
+        ("steps", steps),
         ("stack", (f"{kind}: {part.flavor}" for kind, part in stack.components.items())),
         ("data", [f"--data {data}"]),
         ("settings", (f"{name} = {value}" for name, value in flat_settings(settings).items())),
@@ -107,12 +112,15 @@ def _print_plan(settings: TrainingSettings, stack: StackFile, data: str) -> None
         click.echo(f"{title}:")
         for line in lines:
             click.echo(f"  {line}")
+    show_plan(stack, settings, steps)
     click.echo("nothing was touched")
 
 
 def _steps(settings: TrainingSettings) -> list[str]:
     """Compose the pipeline, for which ZenML wants a store: one that is gone when this returns."""
     with TemporaryDirectory() as folder:
+        for name in [name for name in os.environ if name.startswith("ZENML_STORE_")]:
+            del os.environ[name]
         os.environ |= {"ZENML_CONFIG_PATH": folder, "ZENML_LOGGING_VERBOSITY": "ERROR"}
         with heavy_imports():
             from pipelines.training import training

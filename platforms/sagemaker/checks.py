@@ -11,14 +11,16 @@ from typing import Any, Literal, NamedTuple
 import boto3
 from botocore.config import Config
 from botocore.exceptions import (
-    BotoCoreError,
     ClientError,
     CredentialRetrievalError,
+    HTTPClientError,
     NoCredentialsError,
     PartialCredentialsError,
     ProfileNotFound,
     SSOError,
+    TokenRetrievalError,
 )
+from botocore.exceptions import ConnectionError as NoConnectionError
 
 from bank_marketing.errors import PlatformError
 from platforms.sagemaker.session import aws_errors, client, error_code
@@ -29,6 +31,8 @@ _QUICK = Config(
     connect_timeout=3, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2}
 )
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
+_NO_LONGER = (SSOError, CredentialRetrievalError, TokenRetrievalError)
+_NO_ANSWER = (NoConnectionError, HTTPClientError)
 _MISSING = (NoCredentialsError, PartialCredentialsError, ProfileNotFound)
 _PARTITIONS = ("aws", "aws-cn", "aws-us-gov")
 _QUOTA_PAGES = 40  # of 100; SageMaker has some 2,000 quotas
@@ -211,9 +215,9 @@ def credential_trouble(error: PlatformError) -> CredentialTrouble:
     cause = error.__cause__
     if isinstance(cause, _MISSING):
         return "missing"
-    if isinstance(cause, (SSOError, CredentialRetrievalError)) or error_code(error) in _EXPIRED:
+    if isinstance(cause, _NO_LONGER) or error_code(error) in _EXPIRED:
         return "expired"
-    return "unreachable" if isinstance(cause, BotoCoreError) else "refused"
+    return "unreachable" if isinstance(cause, _NO_ANSWER) else "refused"
 
 
 def refused_at(error: PlatformError) -> datetime | None:

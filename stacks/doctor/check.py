@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from bank_marketing.config import Settings
-from bank_marketing.errors import PlatformError
+from bank_marketing.errors import ProjectError
 
 State = Literal["ok", "problem", "unknown"]
 
@@ -70,5 +70,5 @@ def look_at(looks: Iterable[Look]) -> list[Check]:
 def _finding(each: Look) -> Finding:
     try:
         return each.look()
-    except PlatformError as error:
+    except ProjectError as error:
         return unknown(str(error))

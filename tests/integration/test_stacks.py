@@ -378,7 +378,7 @@ class TestCommands:
 
         outcome = run_process("stack", "doctor")
 
-        (told,) = [line for line in outcome.output.splitlines() if "ZenML store" in line]
+        (told,) = [line for line in outcome.output.splitlines() if "problem" in line]
         assert told.startswith("problem ZenML store: ZenML's store cannot be opened: ")
         assert "file is not a database" in told
         assert outcome.exit_code == 1

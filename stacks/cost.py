@@ -1,0 +1,192 @@
+"""What the jobs of a run cost: before it, by what steps take, and after it, by what AWS bills."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from bank_marketing.config import NonNegative, Positive, Settings, parse_settings, read_values
+from bank_marketing.errors import SettingsError
+from stacks.files import DEFAULT, SageMakerFile, StackFile
+
+PRICES = Path(__file__).parent / "prices.yaml"
+DURATIONS = Path(__file__).parent / "durations.yaml"
+
+Use = Literal["processing", "training"]
+
+
+class Source(Settings):
+    """Where a price was read, and when it held."""
+
+    date: date
+    url: str
+    says: str
+
+
+class Price(Settings):
+    """USD for an hour; `stated_for` is the use for which the source states it."""
+
+    usd: Positive
+    stated_for: str = Field(alias="for")
+    source: str
+
+
+class PriceTable(Settings):
+    """Prices on demand by region, use and instance type."""
+
+    sources: dict[str, Source]
+    prices: dict[str, dict[Use, dict[str, Price]]]
+
+    @model_validator(mode="after")
+    def _name_every_source(self) -> Self:
+        nowhere = {price.source for price in self._all()} - self.sources.keys()
+        if nowhere:
+            raise ValueError(f"sources lacks {', '.join(sorted(nowhere))}")
+        return self
+
+    def find(self, region: str, use: Use, instance_type: str) -> Price | None:
+        """Return the price of an hour, if it is known."""
+        return self.prices.get(region, {}).get(use, {}).get(instance_type)
+
+    def _all(self) -> Iterable[Price]:
+        for uses in self.prices.values():
+            for types in uses.values():
+                yield from types.values()
+
+
+class Durations(Settings):
+    """Seconds: of the steps by name, of a trial, and of the start of a job, billed and not."""
+
+    training: dict[str, NonNegative]
+    trial_s: Positive
+    billed_start_s: NonNegative
+    waiting_s: NonNegative
+
+
+@dataclass(frozen=True)
+class PlannedJob:
+    """A job to come: what AWS will bill, in seconds and USD; no USD if the price is unknown."""
+
+    step: str
+    use: Use
+    instance_type: str
+    spot: bool
+    billed_s: float
+    usd: float | None
+    price_date: date | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The jobs of a run in their order."""
+
+    region: str
+    jobs: tuple[PlannedJob, ...]
+
+    @property
+    def billed_s(self) -> float:
+        return sum(job.billed_s for job in self.jobs)
+
+    @property
+    def usd(self) -> float | None:
+        """USD of all jobs, if every price is known."""
+        known = [job.usd for job in self.jobs if job.usd is not None]
+        return sum(known) if len(known) == len(self.jobs) else None
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """The uses of instance types whose price is unknown."""
+        return tuple(
+            sorted({f"{job.instance_type} for {job.use}" for job in self.jobs if job.usd is None})
+        )
+
+
+@dataclass(frozen=True)
+class FinishedJob:
+    """A job as SageMaker describes it.
+
+    Args:
+        ran_s: From its start on the instances to its end (`ProcessingStartTime` to
+            `ProcessingEndTime`).
+        billable_s: `BillableTimeInSeconds` of a training job, less than it ran if on spot.
+    """
+
+    use: Use
+    instance_type: str
+    instances: int
+    ran_s: float
+    billable_s: float | None = None
+
+
+def load_prices() -> PriceTable:
+    """Read the table of prices."""
+    return parse_settings(read_values(PRICES), PRICES, PriceTable)
+
+
+def load_durations() -> Durations:
+    """Read how long steps take."""
+    return parse_settings(read_values(DURATIONS), DURATIONS, Durations)
+
+
+def plan(
+    stack: StackFile,
+    sagemaker: SageMakerFile,
+    seconds: Mapping[str, float],
+    *,
+    start_s: float,
+    prices: PriceTable,
+) -> Plan:
+    """Return what the steps cost as jobs of their own.
+
+    Spot instances are charged as if on demand and a warm machine for all of its time: the most
+    that it can be. Storage, requests and tries after a failure are not in it. `seconds` is what
+    each step computes, `start_s` what AWS bills of a job before its step begins.
+    """
+    region = str(stack.components["orchestrator"].config.get("region"))
+    jobs = []
+    for step, step_s in seconds.items():
+        job = sagemaker.step_jobs.get(step, sagemaker.step_jobs[DEFAULT])
+        billed_s = start_s + step_s + job.keep_alive_s
+        price = prices.find(region, job.type, job.instance_type)
+        jobs.append(
+            PlannedJob(
+                step=step,
+                use=job.type,
+                instance_type=job.instance_type,
+                spot=job.spot,
+                billed_s=billed_s,
+                usd=price.usd * billed_s / 3600 if price else None,
+                price_date=prices.sources[price.source].date if price else None,
+            )
+        )
+    return Plan(region, tuple(jobs))
+
+
+def usd_of(job: FinishedJob, region: str, prices: PriceTable) -> float | None:
+    """Return what a job costs on demand, if the price is known."""
+    price = prices.find(region, job.use, job.instance_type)
+    if price is None:
+        return None
+    seconds = job.ran_s if job.billable_s is None else job.billable_s
+    return price.usd * seconds / 3600 * job.instances
+
+
+def require_affordable(planned: Plan, max_usd: float) -> None:
+    """Stop where a run would cost more than it may.
+
+    Raises:
+        SettingsError: It would, or nobody knows.
+    """
+    if planned.usd is None:
+        raise SettingsError(
+            f"--max-usd {max_usd:g} cannot be held: {PRICES} has no price of "
+            f"{', '.join(planned.unknown)} in {planned.region}; add it, with its source"
+        )
+    if planned.usd > max_usd:
+        raise SettingsError(
+            f"the run would cost about {planned.usd:.2f} USD, more than --max-usd {max_usd:g}; "
+            "`--dry-run` shows which jobs"
+        )
