@@ -79,7 +79,7 @@ def check_stack(ctx: click.Context, name: str, as_json: bool) -> None:
                 highlight=False,
                 soft_wrap=True,
             )
-            if check.state != "ok":
+            if check.remedy:
                 console.print(f"        -> {escape(check.remedy)}", highlight=False, soft_wrap=True)
     if any(check.state == "problem" for check in checks):
         ctx.exit(1)

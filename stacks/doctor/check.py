@@ -11,7 +11,10 @@ State = Literal["ok", "problem", "unknown"]
 
 
 class Check(Settings):
-    """One thing that was looked at, and the command that mends it; `unknown` is no all-clear."""
+    """One thing that was looked at, and what mends it; `unknown` is no all-clear.
+
+    Only what was not looked at, because another thing has to be mended first, has no remedy.
+    """
 
     name: str
     state: State
@@ -60,7 +63,7 @@ def look_at(looks: Iterable[Look]) -> list[Check]:
         if lacking is None:
             finding = _finding(each)
         else:
-            finding = unknown(f"it needs {lacking!r}", f"mend {lacking!r} first")
+            finding = Finding("unknown", f"not looked at: {lacking!r} has to be ok first")
         if lacking is not None or finding.state == "problem":
             missing.add(each.name)
         checks.append(Check(name=each.name, **finding._asdict()))

@@ -28,7 +28,9 @@ def looks(stack: StackFile, sagemaker: SageMakerFile) -> list[Look]:
             for name in resources.buckets
         ),
         Look("MLflow address", mlflow.address),
-        Look("MLflow server", mlflow.status, needs=(*_ACCOUNT, "MLflow address")),
+        Look(
+            "MLflow server", mlflow.status, ("MLflow address", *(_ACCOUNT if mlflow.is_arn else ()))
+        ),
         Look("MLflow", mlflow.answer, needs=("MLflow server",)),
     ]
     return found if stack.emulated else [*found, *_account_looks(access, resources)]

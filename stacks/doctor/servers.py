@@ -37,15 +37,15 @@ class MlflowLooks:
         self._stack = stack
         self._account = account
         self._uri = str(stack.components["experiment_tracker"].config.get("tracking_uri"))
-        self._is_arn = _MLFLOW.fullmatch(self._uri) is not None
+        self.is_arn = _MLFLOW.fullmatch(self._uri) is not None
 
     def address(self) -> Finding:
-        if self._is_arn:
+        if self.is_arn:
             return ok(self._uri)
         return reach(self._uri, self._stack, "set SAGEMAKER_MLFLOW to an ARN")
 
     def status(self) -> Finding:
-        if not self._is_arn:
+        if not self.is_arn:
             return ok("not one of SageMaker's")
         name = self._uri.rpartition("/")[2]
         if self._server is None:
@@ -73,7 +73,7 @@ class MlflowLooks:
 
     def _told_by_aws(self) -> str:
         try:
-            return self._server.version if self._is_arn and self._server else ""
+            return self._server.version if self.is_arn and self._server else ""
         except PlatformError:  # said by `status`
             return ""
 

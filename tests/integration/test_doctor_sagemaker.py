@@ -255,8 +255,8 @@ class TestCredentials:
 
         assert checks["credentials"].remedy == "aws configure"
         assert checks["role"].state == "unknown"
-        assert checks["role"].found == "could not be checked: it needs 'credentials'"
-        assert checks["PassRole"].found == "could not be checked: it needs 'role'"
+        assert checks["role"].found == "not looked at: 'credentials' has to be ok first"
+        assert checks["PassRole"].found == "not looked at: 'role' has to be ok first"
 
     def test_nobody_answers(self, monkeypatch):
         monkeypatch.setenv("AWS_ENDPOINT_URL_STS", f"http://127.0.0.1:{free_port()}")
