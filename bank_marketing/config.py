@@ -150,11 +150,14 @@ class Range(Settings):
 class TuningSettings(Settings):
     """How hyperparameters are searched: on the training set only, by cross-validation.
 
-    `trials: 0` takes the `model` section as it is. `workers` are processes of one thread; the
-    search is deterministic with one. `storage` is a database URL that many machines can share, or
-    null for a file of this machine.
+    `backend` is Optuna in the step, or a SageMaker tuning job with a training job for each trial.
+    `trials: 0` takes the `model` section as it is. `workers` are processes of one thread, or
+    training jobs at a time; Optuna's search is deterministic with one. For Optuna alone: `storage`,
+    a database URL that many machines can share, or null for a file of this machine, and
+    `starting_points`, which a tuning job cannot be given.
     """
 
+    backend: Literal["optuna", "sagemaker"]
     trials: Annotated[Whole, Field(ge=0, le=100_000)]
     timeout_s: Positive
     folds: Annotated[Whole, Field(ge=2, le=20)]
@@ -176,6 +179,12 @@ class TuningSettings(Settings):
         return storage
 
     @model_validator(mode="after")
+    def _share_what_can_be_shared(self) -> Self:
+        if self.backend == "sagemaker" and self.storage is not None:
+            raise ValueError("storage is for backend optuna; SageMaker keeps its trials itself")
+        return self
+
+    @model_validator(mode="after")
     def _start_within_the_space(self) -> Self:
         ranges = {each.name: each for each in self.search_space}
         if len(ranges) < len(self.search_space):
@@ -185,6 +194,16 @@ class TuningSettings(Settings):
                 if name not in ranges or not ranges[name].low <= value <= ranges[name].high:
                     raise ValueError(f"starting point {name}={value:g} is outside search_space")
         return self
+
+
+class TrainerSettings(Settings):
+    """What trains the final model: the step itself, or a SageMaker training job.
+
+    `sagemaker` runs our script in Amazon's XGBoost container, `sagemaker-builtin` Amazon's own
+    algorithm.
+    """
+
+    backend: Literal["step", "sagemaker", "sagemaker-builtin"]
 
 
 class CalibrationSettings(Settings):
@@ -283,6 +302,7 @@ class TrainingSettings(Settings):
     features: FeatureSettings
     model: ModelSettings
     tuning: TuningSettings
+    training: TrainerSettings
     calibration: CalibrationSettings
     threshold: ThresholdSettings
     evaluation: EvaluationSettings

@@ -176,6 +176,14 @@ def without_zeros(encoded: NDArray[np.float32], *, numbers: int) -> csr_matrix:
     )
 
 
+def with_missing_zeros(features: csr_matrix) -> NDArray[np.float32]:
+    """Return `features` with NaN for what is not stored, which XGBoost takes for the same."""
+    dense = np.full(features.shape, np.nan, dtype=np.float32)
+    rows = np.repeat(np.arange(features.shape[0]), np.diff(features.indptr))
+    dense[rows, features.indices] = features.data
+    return dense
+
+
 def _log_loss(y: NDArray[np.int8], margins: NDArray[np.float32]) -> float:
     """Return the mean log loss, in nats, of log-odds."""
     return float(np.mean(np.logaddexp(0, np.where(y == 1, -margins, margins))))

@@ -1,6 +1,6 @@
 """Training: raw rows and labels in, a model bundle out."""
 
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -13,11 +13,26 @@ from bank_marketing import schema
 from bank_marketing.bundle import Bundle, Manifest
 from bank_marketing.config import FeatureSettings, ModelSettings
 from bank_marketing.encoder import Encoder
+from bank_marketing.errors import ModelError
 
 
 def labels(frame: pd.DataFrame) -> NDArray[np.int8]:
     """Return the target as 0 and 1, shape (rows,)."""
     return np.asarray(frame[schema.TARGET] == schema.POSITIVE, dtype=np.int8)
+
+
+class EncodedRows(NamedTuple):
+    """Rows as XGBoost reads them, for training where this package is not installed."""
+
+    features: NDArray[np.float32]  # shape (rows, len(names))
+    labels: NDArray[np.int8]  # 0 or 1, shape (rows,)
+    names: NDArray[np.str_]
+
+
+def encode(frame: pd.DataFrame, features: FeatureSettings) -> EncodedRows:
+    """Encode raw rows with the target."""
+    encoder = Encoder.from_schema(economic_indicators=features.economic_indicators)
+    return EncodedRows(encoder.encode(frame), labels(frame), np.array(encoder.feature_names))
 
 
 class TermDepositClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # untyped base
@@ -59,13 +74,7 @@ class TermDepositClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
             early_stopping_rounds=settings.early_stopping_rounds if watched else None,
             verbose_eval=False,
         )
-        if watched:
-            booster = booster[: booster.best_iteration + 1]
-
-        manifest = Manifest(
-            hyperparameters=settings.model_dump(), trees=booster.num_boosted_rounds()
-        )
-        self.bundle_ = Bundle(encoder, booster, manifest)
+        self.bundle_ = _bundle(encoder, booster, settings)
         self.classes_ = np.array([0, 1])
         return self
 
@@ -90,6 +99,34 @@ def train_bundle(
     classifier = TermDepositClassifier(features, model)
     classifier.fit(train_set, labels(train_set), eval_set=(validation_set, labels(validation_set)))
     return classifier.bundle_
+
+
+def bundle_of(booster: bytes, features: FeatureSettings, model: ModelSettings) -> Bundle:
+    """Return what was trained elsewhere, from `encode`d rows, as a bundle.
+
+    Raises:
+        ModelError: It is no model of XGBoost, or reads other features.
+    """
+    encoder = Encoder.from_schema(economic_indicators=features.economic_indicators)
+    try:
+        trained = xgboost.Booster(model_file=bytearray(booster))
+    except xgboost.core.XGBoostError as error:
+        raise ModelError(f"what was trained is no model of XGBoost: {error}") from error
+    expected = list(encoder.feature_names)
+    if trained.num_features() != len(expected) or trained.feature_names not in (None, expected):
+        raise ModelError(
+            f"what was trained reads {trained.num_features()} features that are not the "
+            f"{len(expected)} of this encoder; train it with the same `features` section"
+        )
+    trained.feature_names = expected  # text tables carry none
+    return _bundle(encoder, trained, model)
+
+
+def _bundle(encoder: Encoder, booster: xgboost.Booster, model: ModelSettings) -> Bundle:
+    if booster.attr("best_iteration") is not None:
+        booster = booster[: booster.best_iteration + 1]
+    manifest = Manifest(hyperparameters=model.model_dump(), trees=booster.num_boosted_rounds())
+    return Bundle(encoder, booster, manifest)
 
 
 def _matrix(

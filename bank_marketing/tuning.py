@@ -115,11 +115,11 @@ def tune(
     Source:
         J. Bergstra et al., "Algorithms for hyper-parameter optimization", NIPS 2011 (TPE).
     """
-    _require_legal(settings.search_space, model)
+    require_legal(settings.search_space, model)
     points = [_starting_point(point, settings, model) for point in settings.starting_points]
     name = _study_name(train_set, features, model, settings)
     if settings.trials == 0:
-        return _tuning(name, model, settings, trials=(), resumed=0)
+        return tuning_of(name, model, settings, trials=(), resumed=0)
 
     rows = fold_rows(train_set, features, folds=settings.folds, seed=settings.seed)
     with open_study(
@@ -138,7 +138,50 @@ def tune(
                     worker.take(ordered, settings.metric)
                 Search(study, model, settings, workers, progress).run()
         trials = tuple(_trial(trial) for trial in finished_trials(study))
-    return _tuning(name, model, settings, trials=trials, resumed=resumed)
+    return tuning_of(name, model, settings, trials=trials, resumed=resumed)
+
+
+def require_legal(search_space: Sequence[Range], model: ModelSettings) -> None:
+    """Refuse a search space with a value that a model must not have.
+
+    Raises:
+        SettingsError: Names the value.
+    """
+    for searched in search_space:
+        for value in (searched.low, searched.high):
+            try:
+                ModelSettings.model_validate(model.model_dump() | {searched.name: value})
+            except ValidationError as error:
+                raise SettingsError(
+                    f"tuning.search_space: {explain(error)}, got {value:g}"
+                ) from error
+
+
+def tuning_of(
+    name: str,
+    model: ModelSettings,
+    settings: TuningSettings,
+    *,
+    trials: tuple[Trial, ...],
+    resumed: int,
+) -> Tuning:
+    """Return what a search found.
+
+    Raises:
+        SettingsError: Trials were wanted, and none came to an end.
+    """
+    best = _best(trials, settings)
+    values = best.hyperparameters if best else {}
+    return Tuning(
+        study=name,
+        metric=settings.metric,
+        folds=settings.folds,
+        search_space=settings.search_space,
+        model=ModelSettings.model_validate(model.model_dump() | values),
+        best=best,
+        trials=trials,
+        resumed=resumed,
+    )
 
 
 def comparable_values(tuning: Tuning) -> dict[int, float]:
@@ -151,10 +194,12 @@ def comparable_values(tuning: Tuning) -> dict[int, float]:
         return {}
     best = tuning.best.fold_values
     return {
-        trial.number: fmean(best)
+        trial.number: trial.value
+        if trial.state == "complete"
+        else fmean(best)
         + fmean(value - of_best for value, of_best in zip(trial.fold_values, best, strict=False))
         for trial in tuning.trials
-        if trial.state != "failed"
+        if trial.state != "failed" and trial.value is not None
     }
 
 
@@ -187,17 +232,6 @@ def importances(tuning: Tuning) -> dict[str, float]:
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
     shares = optuna.importance.get_param_importances(study, evaluator=evaluator)
     return {name: float(share) for name, share in shares.items()}
-
-
-def _require_legal(search_space: Sequence[Range], model: ModelSettings) -> None:
-    for searched in search_space:
-        for value in (searched.low, searched.high):
-            try:
-                ModelSettings.model_validate(model.model_dump() | {searched.name: value})
-            except ValidationError as error:
-                raise SettingsError(
-                    f"tuning.search_space: {explain(error)}, got {value:g}"
-                ) from error
 
 
 def _starting_point(
@@ -247,28 +281,6 @@ def _trial(trial: FrozenTrial) -> Trial:
         trees=round(fmean(trees)) if trees else None,
         seconds=(trial.duration or timedelta()).total_seconds(),
         error=trial.user_attrs.get(ERROR),
-    )
-
-
-def _tuning(
-    name: str,
-    model: ModelSettings,
-    settings: TuningSettings,
-    *,
-    trials: tuple[Trial, ...],
-    resumed: int,
-) -> Tuning:
-    best = _best(trials, settings)
-    values = best.hyperparameters if best else {}
-    return Tuning(
-        study=name,
-        metric=settings.metric,
-        folds=settings.folds,
-        search_space=settings.search_space,
-        model=ModelSettings.model_validate(model.model_dump() | values),
-        best=best,
-        trials=trials,
-        resumed=resumed,
     )
 
 

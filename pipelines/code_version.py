@@ -3,7 +3,15 @@ from hashlib import sha256
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("bank_marketing", "materializers", "platforms", "registry", "reports", "serving")
+PACKAGES = (
+    "bank_marketing",
+    "materializers",
+    "platforms",
+    "registry",
+    "reports",
+    "sagemaker_jobs",
+    "serving",
+)
 
 
 @cache

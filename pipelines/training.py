@@ -30,7 +30,12 @@ def training(source: DataSource, champion: Champion | None, settings: TrainingSe
 
     tuning = tune_hyperparameters(train_set, settings.features, settings.model, settings.tuning)
     classifier, _ = train_model(
-        train_set, validation_set, tuning, settings.features, settings.calibration
+        train_set,
+        validation_set,
+        tuning,
+        settings.features,
+        settings.training,
+        settings.calibration,
     )
     threshold = choose_threshold(classifier, validation_set, settings.threshold)
 

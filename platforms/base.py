@@ -1,16 +1,23 @@
 """What differs between this machine and AWS, as interfaces and plain values."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+import pandas as pd
+
 from bank_marketing.bundle import Bundle
-from bank_marketing.config import Settings
+from bank_marketing.config import FeatureSettings, ModelSettings, Settings, TuningSettings
 from bank_marketing.dataset import DataOrigin
 from bank_marketing.errors import PlatformError
+from bank_marketing.search import TuningProgress
+from bank_marketing.tuning import Tuning
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
+
+# Our script in Amazon's XGBoost container, or what Amazon made of XGBoost.
+TrainingAlgorithm = Literal["script", "built-in"]
 
 
 class JobPlace(Settings):
@@ -148,6 +155,43 @@ class TrialRecord:
     parameters: Mapping[str, float]
     metrics: Mapping[str, float]
     tags: Mapping[str, str]
+
+
+class TrainingJobs(Protocol):
+    """Training and tuning in jobs that a step submits and waits for.
+
+    A job belongs to the run: asked for again it is found, not repeated, and it is stopped if
+    waiting for it ends early. Every method raises `PlatformError` when the service refuses, stays
+    away, or the job fails.
+    """
+
+    def train(
+        self,
+        train_set: pd.DataFrame,
+        validation_set: pd.DataFrame,
+        features: FeatureSettings,
+        model: ModelSettings,
+        algorithm: TrainingAlgorithm,
+    ) -> Bundle:
+        """Train on one set and stop early on the other; both hold the target column."""
+
+    def tune(
+        self,
+        train_set: pd.DataFrame,
+        features: FeatureSettings,
+        model: ModelSettings,
+        settings: TuningSettings,
+        progress: Callable[[TuningProgress], None],
+    ) -> Tuning:
+        """Search as `bank_marketing.tuning.tune` does: on the same folds, for the same metric.
+
+        No trial is given up early, and there are no starting points.
+
+        Raises:
+            DataError: A class has fewer rows than there are folds.
+            SettingsError: The search space allows what a model must not have, or no trial came to
+                an end in time.
+        """
 
 
 class ModelRegistry(Protocol):

@@ -1,6 +1,6 @@
 """Which implementation stands behind each interface."""
 
-from platforms.base import Executions, ModelRegistry
+from platforms.base import Executions, JobPlace, ModelRegistry, TrainingJobs
 
 
 def model_registry(tracking_uri: str) -> ModelRegistry:
@@ -22,3 +22,13 @@ def mlflow_version(tracking_uri: str) -> str:
     from platforms.mlflow_registry import server_version
 
     return server_version(tracking_uri)
+
+
+def sagemaker_training_jobs(place: JobPlace) -> TrainingJobs:
+    """Return jobs that SageMaker runs at `place`, with the credentials of the environment."""
+    from platforms.sagemaker.session import client  # boto3 takes half a second
+    from platforms.sagemaker.training_jobs import SageMakerTrainingJobs
+
+    return SageMakerTrainingJobs(
+        place, client("sagemaker", place.region), client("s3", place.region)
+    )

@@ -1,16 +1,18 @@
-"""What the active stack offers to steps: its model registry, and a place for studies."""
+"""What the active stack offers to steps: model registry, jobs, and a place for studies."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from zenml import get_step_context
 from zenml.client import Client
 from zenml.integrations.mlflow.experiment_trackers import MLFlowExperimentTracker
 
 from bank_marketing.errors import PlatformError
-from platforms.base import ModelRegistry
-from platforms.factory import model_registry
+from platforms.base import JobPlace, ModelRegistry, TrainingJobs
+from platforms.factory import model_registry, sagemaker_training_jobs
+from registry.lineage import JOB_PLACE
 
 
 def active_registry() -> ModelRegistry:
@@ -46,6 +48,24 @@ def study_folder() -> Iterator[Path]:
     else:
         with TemporaryDirectory() as folder_name:
             yield Path(folder_name)
+
+
+def training_jobs() -> TrainingJobs:
+    """Return where the current step submits training and tuning jobs; they write beside its run.
+
+    Raises:
+        PlatformError: The run's stack has no SageMaker.
+    """
+    run = get_step_context().pipeline_run
+    text = run.config.extra.get(JOB_PLACE)
+    if not text:
+        raise PlatformError(
+            "this run's stack submits no SageMaker jobs: use `--stack sagemaker` or "
+            "`--stack sagemaker-emulated`, or tuning.backend=optuna and training.backend=step"
+        )
+    place = JobPlace.model_validate_json(text)
+    uri = f"{place.output_uri.rstrip('/')}/{run.id}"
+    return sagemaker_training_jobs(place.model_copy(update={"output_uri": uri}))
 
 
 def _tracker() -> MLFlowExperimentTracker:

@@ -13,6 +13,7 @@ from platforms.base import CHAMPION, ModelRegistry
 GIT_COMMIT = "git_commit"
 TRAINING_KEY = "training_key"
 JUDGED_AGAINST = "judged_against"
+JOB_PLACE = "job_place"  # a `JobPlace` as JSON, where steps can submit SageMaker jobs
 
 
 def training_key(source: DataSource, settings: Settings, code_version: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
 from botocore.parsers import ResponseParserError
 
 from bank_marketing.errors import PlatformError
@@ -20,6 +20,10 @@ _CONFIG = Config(
 def client(service: str, region: str, config: Config = _CONFIG) -> Any:
     """Return a client of an AWS service; its address and credentials come from the environment."""
     return boto3.client(service, region_name=region, config=config)
+
+
+_THROTTLED = {"ThrottlingException", "Throttling", "TooManyRequestsException", "SlowDown"}
+_UNAVAILABLE = {500, 502, 503, 504}
 
 
 @contextmanager
@@ -44,3 +48,12 @@ def error_code(error: PlatformError) -> str | None:
     """Return the code of the refusal by AWS behind `error`, if there was one."""
     cause = error.__cause__
     return str(cause.response["Error"]["Code"]) if isinstance(cause, ClientError) else None
+
+
+def is_transient(error: PlatformError) -> bool:
+    """Say whether the same call may succeed later: AWS was away, or asked too often."""
+    cause = error.__cause__
+    if isinstance(cause, ClientError):
+        status = cause.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        return error_code(error) in _THROTTLED or status in _UNAVAILABLE
+    return isinstance(cause, (ConnectionError, HTTPClientError))

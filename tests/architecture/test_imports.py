@@ -20,6 +20,7 @@ OURS = {
     "registry",
     "reports",
     "sagemaker_emulator",
+    "sagemaker_jobs",
     "serving",
     "stacks",
     "steps",
@@ -38,6 +39,7 @@ FORBIDDEN = {
     "steps": FRAMEWORKS - {"zenml"} | {"cli", "pipelines", "serving", "stacks", "steps"},
     # Any project could use it: nothing of ours, and none of the clients that talk to it.
     "sagemaker_emulator": FRAMEWORKS - {"boto3"} | OURS - {"sagemaker_emulator"},
+    "sagemaker_jobs": FRAMEWORKS | OURS - {"sagemaker_jobs"},
     "pipelines": FRAMEWORKS - {"zenml"}
     | {"pandas", "xgboost"}
     | OURS - {"bank_marketing", "materializers", "pipelines", "steps"},
@@ -84,6 +86,14 @@ def test_scoring_needs_numpy_and_xgboost_alone():
     }
 
     assert found - {"bank_marketing", "numpy", "xgboost"} <= STANDARD_LIBRARY
+
+
+def test_what_runs_in_amazons_container_needs_numpy_and_xgboost_alone():
+    found = {
+        name for file in (ROOT / "sagemaker_jobs").glob("*.py") for name in imported_packages(file)
+    }
+
+    assert found - {"numpy", "xgboost"} <= STANDARD_LIBRARY
 
 
 def test_every_package_of_ours_has_its_rules():

@@ -1,0 +1,196 @@
+"""Start a job once, find it again by its name, wait for its end, and stop it if nobody waits.
+
+A name says what a job computes. Whoever asks for the same finds the job that is there, also after
+the process that had started it was killed; only one that failed or was stopped is started anew.
+"""
+
+import hashlib
+import itertools
+import json
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
+
+from bank_marketing.errors import PlatformError
+from platforms.sagemaker.session import aws_errors, error_code, is_transient
+
+Request = Mapping[str, Any]
+Described = Mapping[str, Any]
+_T = TypeVar("_T")
+
+_ENDED = {"Completed", "Failed", "Stopped"}
+_MISSING = {"ValidationException", "ResourceNotFound"}
+_GROWTH = 1.5
+
+
+class Patience(NamedTuple):
+    """How often to ask, and for how long to bear that nobody answers; in seconds."""
+
+    first_pause: float
+    longest_pause: float
+    longest_outage: float
+
+
+DEFAULT_PATIENCE = Patience(first_pause=2, longest_pause=20, longest_outage=900)
+
+
+class Kind(NamedTuple):
+    """A kind of job: what the API and we call it."""
+
+    member: str
+    operation: str
+    words: str
+
+
+TRAINING = Kind("TrainingJob", "training_job", "training job")
+TUNING = Kind("HyperParameterTuningJob", "hyper_parameter_tuning_job", "tuning job")
+
+
+def name_of(prefix: str, request: Request) -> str:
+    """Name a job by all that is asked for, in at most 24 characters; equal requests share it."""
+    text = json.dumps(request, sort_keys=True)
+    return f"{prefix}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """The jobs of one kind, through a client of SageMaker."""
+
+    client: Any
+    kind: Kind
+    patience: Patience
+
+    def run(
+        self, stem: str, request: Request, told: Callable[[Described], None] = lambda _: None
+    ) -> Described:
+        """Run what is asked for, or find it running or done; return the description of its end.
+
+        Whatever ends the waiting stops the job, SIGTERM too. Throttling and a lost connection are
+        waited out.
+
+        Args:
+            stem: Of the name: `stem-1`, or the next number after jobs that failed.
+            request: The members of the Create request but the name.
+            told: Called with each description.
+
+        Raises:
+            PlatformError: AWS refused, or did not answer for `patience.longest_outage`.
+            SystemExit: SIGTERM came.
+        """
+        name, described = self._find(stem)
+        with _sigterm_raises(), self._stopped_if_left(name):
+            if described is None:
+                self._create(name, request)
+            return self._wait(name, told)
+
+    def describe(self, name: str) -> Described:
+        """Describe a job.
+
+        Raises:
+            PlatformError: There is none, or AWS did not answer for `patience.longest_outage`.
+        """
+        described: Described = self.call("describe", name)
+        return described
+
+    def call(self, verb: str, name: str, **members: Any) -> Any:
+        """Call the API operation `verb` of this kind on a job, waiting out what will pass.
+
+        Raises:
+            PlatformError: AWS refused, or did not answer for `patience.longest_outage`.
+        """
+        return patiently(partial(self._call, verb, name, **members), self.patience)
+
+    def _call(self, verb: str, name: str, **members: Any) -> Any:
+        operation = getattr(self.client, f"{verb}_{self.kind.operation}")
+        with aws_errors(f"{self.kind.words} {name!r}"):
+            return operation(**{f"{self.kind.member}Name": name}, **members)
+
+    def _find(self, stem: str) -> tuple[str, Described | None]:
+        """Return the first name whose job is free, runs or succeeded, and its description."""
+        for number in itertools.count(1):
+            name = f"{stem}-{number}"
+            try:
+                described = self.describe(name)
+            except PlatformError as error:
+                if error_code(error) not in _MISSING:
+                    raise
+                return name, None
+            if described[f"{self.kind.member}Status"] in ("InProgress", "Completed"):
+                return name, described
+        raise AssertionError  # never: there is always a next number
+
+    def _create(self, name: str, request: Request) -> None:
+        try:
+            self.call("create", name, **request)
+        except PlatformError as error:
+            if error_code(error) != "ResourceInUse":  # ours: the first answer was lost
+                raise
+
+    def _wait(self, name: str, told: Callable[[Described], None]) -> Described:
+        pauses = _pauses(self.patience)
+        while True:
+            described = self.describe(name)
+            told(described)
+            if described[f"{self.kind.member}Status"] in _ENDED:
+                return described
+            time.sleep(next(pauses))
+
+    @contextmanager
+    def _stopped_if_left(self, name: str) -> Iterator[None]:
+        done = False
+        try:
+            yield
+            done = True
+        finally:
+            if not done:
+                self._stop(name)
+
+    def _stop(self, name: str) -> None:
+        try:
+            self._call("stop", name)
+        except PlatformError as error:
+            if error_code(error) not in _MISSING:  # it has ended, or was never created
+                raise PlatformError(f"{error}; it may still run, and cost") from error
+
+
+def patiently(ask: Callable[[], _T], patience: Patience) -> _T:
+    """Ask until there is an answer.
+
+    Raises:
+        PlatformError: It was refused, or there was none for `patience.longest_outage`.
+    """
+    end, pauses = time.monotonic() + patience.longest_outage, _pauses(patience)
+    while True:
+        try:
+            return ask()
+        except PlatformError as error:
+            if not is_transient(error) or time.monotonic() > end:
+                raise
+        time.sleep(next(pauses))
+
+
+def _pauses(patience: Patience) -> Iterator[float]:
+    for number in itertools.count():
+        yield min(patience.first_pause * _GROWTH ** min(number, 100), patience.longest_pause)
+
+
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """Let SIGTERM raise SystemExit, so that blocks end in order; only a main thread can."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _exit)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _exit(number: int, _: object) -> None:
+    raise SystemExit(128 + number)

@@ -1,0 +1,1 @@
+"""What runs in Amazon's own containers, where nothing of this project is installed."""
