@@ -58,6 +58,15 @@ class Score(NamedTuple):
 
 
 def main() -> None:
+    try:
+        work()
+    except xgboost.core.XGBoostError as error:
+        # Amazon's toolkit looks for the name of a built-in error, and reports what comes after it.
+        sys.exit(f"ValueError: {str(error).splitlines()[0]}")
+
+
+def work() -> None:
+    """Do what the channels ask for; the environment is that of Amazon's toolkit."""
     plan = Plan.of(json.loads(os.environ["SM_HPS"]))
     checkpoints = CHECKPOINTS / os.environ["TRAINING_JOB_NAME"]  # trials share the folder above
     stopping = threading.Event()

@@ -41,7 +41,7 @@ from platforms.sagemaker.jobs import (
     name_of,
     patiently,
 )
-from platforms.sagemaker.trials import Summary, trial_of
+from platforms.sagemaker.trials import Summary, in_short, trial_of
 
 _T = TypeVar("_T")
 
@@ -175,7 +175,8 @@ class SageMakerTrainingJobs:
                 f"training job {name!r} was stopped after {self._place.max_runtime_s} s; raise "
                 "submitted_job.max_runtime_s of the stack"
             )
-        return f"training job {name!r} {status}: {ended.get('FailureReason', 'no reason is given')}"
+        reason = in_short(ended.get("FailureReason", "no reason is given"))
+        return f"training job {name!r} {status}: {reason}"
 
 
 class _Told:

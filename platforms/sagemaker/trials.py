@@ -1,5 +1,6 @@
 """What a tuning job says of its training jobs, as trials."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -9,6 +10,8 @@ from bank_marketing.tuning import Trial
 from platforms.sagemaker.job_requests import TREES_METRIC, fold_metric
 
 Summary = Mapping[str, Any]
+
+_SAID = re.compile(r'ErrorMessage "(?:ValueError: )?(.+?)"\s*Command', re.DOTALL)
 
 
 def trial_of(
@@ -34,9 +37,7 @@ def trial_of(
         state="complete" if complete else "failed",
         hyperparameters=_hyperparameters(summary["TunedHyperParameters"], settings),
         value=value if complete else None,
-        fold_values=tuple(fold for fold in folds if fold is not None)
-        if complete and None not in folds
-        else (),
+        fold_values=tuple(folds) if complete and None not in folds else (),
         trees=round(trees) if complete and trees is not None else None,
         seconds=_seconds(summary),
         error=None if complete else _error(summary),
@@ -61,4 +62,11 @@ def _error(summary: Summary) -> str:
     status = summary["TrainingJobStatus"]
     if status == "Completed":
         return f"training job {summary['TrainingJobName']} printed no value of the metric"
-    return str(summary.get("FailureReason") or f"it was stopped ({status})")
+    reason = summary.get("FailureReason")
+    return in_short(reason) if reason else f"training job {summary['TrainingJobName']} {status}"
+
+
+def in_short(reason: str) -> str:
+    """Return what a script said last, of a FailureReason that also repeats its command."""
+    said = _SAID.search(reason)
+    return said[1] if said else reason

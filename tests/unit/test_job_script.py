@@ -1,7 +1,6 @@
 """The script of SageMaker jobs trains and cross-validates what the step itself would."""
 
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -106,18 +105,27 @@ def test_an_interrupted_cross_validation_goes_on_where_it_was(model, fold_arrays
 
 
 def test_an_interrupted_training_goes_on_where_it_was(model, rows, tmp_path, capsys):
+    # Drawing rows and columns goes on with other numbers, which XGBoost does not save.
     certain = plan(model.model_copy(update={"subsample": 1.0, "colsample_bytree": 1.0}))
     whole = script.train(certain, *rows, tmp_path / "whole", NEVER)
     with pytest.raises(SystemExit) as ended:
-        script.train(certain, *rows, tmp_path / "spot", AfterSome(20))
-    begun = capsys.readouterr().out.count("validation-logloss")
+        script.train(certain, *rows, tmp_path / "spot", AfterSome(10))
+    begun = capsys.readouterr().out.count("[0] ")
 
     resumed = script.train(certain, *rows, tmp_path / "spot", NEVER)
 
-    log = capsys.readouterr().out
-    print(begun, whole.num_boosted_rounds(), resumed.num_boosted_rounds(), log[:200])
-    assert ended.value.code == 143
+    assert ended.value.code == 143  # as a process that SIGTERM ended
+    assert (begun, capsys.readouterr().out.count("[0] ")) == (2, 0)
     assert resumed.save_raw("ubj") == whole.save_raw("ubj")
+
+
+def test_a_job_with_the_checkpoint_of_the_last_round_trains_no_further(model, rows, tmp_path):
+    done = plan(model.model_copy(update={"n_estimators": 100, "early_stopping_rounds": 100}))
+    whole = script.train(done, *rows, tmp_path, NEVER)
+
+    again = script.train(done, *rows, tmp_path, AfterSome(0))
+
+    assert again.save_raw("ubj") == whole.save_raw("ubj")
 
 
 def test_roc_auc_counts_a_tie_half():
