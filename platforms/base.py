@@ -2,16 +2,18 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
-
-import pandas as pd
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from bank_marketing.bundle import Bundle
 from bank_marketing.config import FeatureSettings, ModelSettings, Settings, TuningSettings
 from bank_marketing.dataset import DataOrigin
 from bank_marketing.errors import PlatformError
-from bank_marketing.search import TuningProgress
-from bank_marketing.tuning import Tuning
+
+if TYPE_CHECKING:  # a second to import, for signatures alone
+    import pandas as pd
+
+    from bank_marketing.search import TuningProgress
+    from bank_marketing.tuning import Tuning
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
@@ -167,8 +169,8 @@ class TrainingJobs(Protocol):
 
     def train(
         self,
-        train_set: pd.DataFrame,
-        validation_set: pd.DataFrame,
+        train_set: "pd.DataFrame",
+        validation_set: "pd.DataFrame",
         features: FeatureSettings,
         model: ModelSettings,
         algorithm: TrainingAlgorithm,
@@ -177,15 +179,16 @@ class TrainingJobs(Protocol):
 
     def tune(
         self,
-        train_set: pd.DataFrame,
+        train_set: "pd.DataFrame",
         features: FeatureSettings,
         model: ModelSettings,
         settings: TuningSettings,
-        progress: Callable[[TuningProgress], None],
-    ) -> Tuning:
+        progress: "Callable[[TuningProgress], None]",
+    ) -> "Tuning":
         """Search as `bank_marketing.tuning.tune` does: on the same folds, for the same metric.
 
-        No trial is given up early, and there are no starting points.
+        `settings.trials` is 1 at least. No trial is given up early, and starting points have no
+        effect.
 
         Raises:
             DataError: A class has fewer rows than there are folds.

@@ -62,10 +62,10 @@ def tuning_section(tuning: Tuning) -> Section:
     )
 
 
-def _wins(tuning: Tuning, first: Trial | None) -> int:
-    """Count the folds on which the best trial beats `first`."""
-    if tuning.best is None or first is None:
-        return 0
+def _wins(tuning: Tuning, first: Trial | None) -> int | None:
+    """Count the folds on which the best trial beats `first`, where single folds are known."""
+    if tuning.best is None or first is None or not (tuning.best.fold_values and first.fold_values):
+        return None
     pairs = zip(tuning.best.fold_values, first.fold_values, strict=True)
     return sum(a > b if tuning.metric == "roc_auc" else a < b for a, b in pairs)
 

@@ -23,7 +23,7 @@ Request = Mapping[str, Any]
 Described = Mapping[str, Any]
 _T = TypeVar("_T")
 
-_ENDED = {"Completed", "Failed", "Stopped"}
+_ACTIVE = {"InProgress", "Stopping"}
 _MISSING = {"ValidationException", "ResourceNotFound"}
 _GROWTH = 1.5
 
@@ -136,7 +136,7 @@ class Jobs:
         while True:
             described = self.describe(name)
             told(described)
-            if described[f"{self.kind.member}Status"] in _ENDED:
+            if described[f"{self.kind.member}Status"] not in _ACTIVE:
                 return described
             time.sleep(next(pauses))
 

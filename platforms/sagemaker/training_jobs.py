@@ -99,9 +99,6 @@ class SageMakerTrainingJobs:
     ) -> Tuning:
         """See `TrainingJobs.tune`."""
         require_legal(settings.search_space, model)
-        if settings.trials == 0:
-            return tuning_of("none", model, settings, trials=(), resumed=0)
-
         rows = fold_rows(train_set, features, folds=settings.folds, seed=settings.seed)
         channel = self._rows(
             "folds",

@@ -17,7 +17,7 @@ def tune_hyperparameters(
     settings: TuningSettings,
 ) -> Annotated[Tuning, "tuning"]:
     """Search hyperparameters by cross-validation on the training set."""
-    if settings.backend == "sagemaker":
+    if settings.backend == "sagemaker" and settings.trials > 0:
         with tuning_progress() as progress:
             return training_jobs().tune(train_set, features, model, settings, progress)
     with study_folder() as folder, tuning_progress() as progress:

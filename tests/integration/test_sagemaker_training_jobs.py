@@ -10,11 +10,19 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from botocore.config import Config
 
-from bank_marketing.config import ModelSettings, Range, TuningSettings
+from bank_marketing.config import (
+    ModelSettings,
+    Range,
+    TrainingSettings,
+    TuningSettings,
+    load_settings,
+)
+from bank_marketing.dataset import DataSource, synthetic_source
 from bank_marketing.errors import PlatformError
 from bank_marketing.folds import CrossValidation, fold_rows, impatient
 from bank_marketing.model import train_bundle
@@ -25,6 +33,8 @@ from platforms.sagemaker.training_jobs import SageMakerTrainingJobs
 from reports.tuning import render_tuning
 from sagemaker_emulator.faults import Fault
 from sagemaker_emulator.server import Emulator
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent.parent
 REGION = "eu-west-1"
@@ -443,3 +453,84 @@ def test_an_exception_stops_the_tuning_job(tune, search, sagemaker, seed, until)
         return newest["HyperParameterTuningJobStatus"]
 
     until(status, "Stopped")
+
+
+def test_the_steps_submit_jobs_that_write_below_their_run(zenml_home, emulator, place):
+    from zenml import pipeline
+    from zenml.client import Client
+
+    import materializers  # noqa: F401  # registers them
+    from registry.lineage import JOB_PLACE
+    from steps.data.ingest_data import ingest_data
+    from steps.data.split_data import split_data
+    from steps.training.train_model import train_model
+    from steps.training.tune_hyperparameters import tune_hyperparameters
+
+    changed = load_settings(
+        ROOT / "configs" / "training.yaml",
+        TrainingSettings,
+        [
+            "data.synthetic.rows=4000",
+            "model.n_estimators=60",
+            "tuning.backend=sagemaker",
+            "tuning.trials=2",
+            "training.backend=sagemaker",
+        ],
+    )
+
+    @pipeline(enable_cache=False, extra={JOB_PLACE: place.model_dump_json()})
+    def tuned_and_trained(source: DataSource) -> None:
+        raw_data, _, _ = ingest_data(source)
+        train_set, validation_set, _ = split_data(raw_data, changed.split)
+        tuning = tune_hyperparameters(train_set, changed.features, changed.model, changed.tuning)
+        train_model(
+            train_set,
+            validation_set,
+            tuning,
+            changed.features,
+            changed.training,
+            changed.calibration,
+        )
+
+    with patch.dict(os.environ, emulator.environment()):
+        tuned_and_trained(synthetic_source(changed.data.synthetic))
+
+    run = Client().get_pipeline("tuned_and_trained").last_run
+
+    def output(step, name):
+        return run.steps[step].outputs[name][0].load()
+
+    tuning = output("tune_hyperparameters", "tuning")
+    classifier = output("train_model", "classifier")
+    trained = train_bundle(
+        output("split_data", "train_set"),
+        output("split_data", "validation_set"),
+        changed.features,
+        tuning.model,
+    )
+    keys = [
+        each["Key"]
+        for each in emulator.session()
+        .client("s3", endpoint_url=emulator.url)
+        .list_objects_v2(Bucket=BUCKET, Prefix=f"run/{run.id}/")["Contents"]
+    ]
+    assert (tuning.study[:5], len(tuning.trials)) == ("tune-", 2)
+    assert classifier.booster.save_raw() == trained.booster.save_raw()
+    assert {key.split("/")[2] for key in keys} == {"code", "input", "jobs"}
+
+
+def test_a_stack_without_sagemaker_is_an_error_in_words(run):
+    outcome = run(
+        "--pipeline",
+        "training",
+        "--data",
+        "synthetic",
+        *("--set", "data.synthetic.rows=4000", "--set", "tuning.backend=sagemaker"),
+        *("--set", "tuning.trials=2"),
+    )
+
+    assert outcome.exit_code == 1
+    assert (
+        "step tune_hyperparameters: this run's stack submits no SageMaker jobs: use "
+        "`--stack sagemaker` or `--stack sagemaker-emulated`"
+    ) in outcome.errors

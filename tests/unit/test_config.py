@@ -35,6 +35,8 @@ def test_an_override_changes_one_value_and_nothing_else():
         ("features.duration=true", "'duration' can never be a feature: .* only after the call"),
         ("features.weather=true", "features.weather: Extra inputs are not permitted"),
         ("tuning.storage=mysql://me:x@db/s", "hold no password"),  # pragma: allowlist secret
+        ("tuning.backend=vizier", "tuning.backend: Input should be 'optuna' or 'sagemaker'"),
+        ("training.backend=local", "training.backend: Input should be 'step', 'sagemaker'"),
         ("tuning.starting_points=[{max_depth: 99}]", "starting point max_depth=99 is outside"),
         ("slices.age_bands=[40, 30]", "age_bands must ascend"),
         ("features=5", "features: Input should be a valid dictionary"),
@@ -48,6 +50,11 @@ def test_an_override_changes_one_value_and_nothing_else():
 def test_a_wrong_override_is_an_error_that_names_it(override, message):
     with pytest.raises(SettingsError, match=message.replace("[", r"\[")):
         load(override)
+
+
+def test_a_database_of_trials_is_refused_where_it_would_not_be_used():
+    with pytest.raises(SettingsError, match="storage is for backend optuna"):
+        load("tuning.backend=sagemaker", "tuning.storage=sqlite:///trials.db")
 
 
 def test_every_mistake_is_named_at_once(tmp_path):

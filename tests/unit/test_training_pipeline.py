@@ -32,6 +32,11 @@ def test_the_validation_set_chooses_and_never_judges(prepared):
     assert readers(prepared, "validation_set") == {"train_model", "choose_threshold"}
 
 
+def test_where_a_model_is_trained_is_part_of_the_cache_key(prepared, settings):
+    assert prepared.invocations["train_model"].parameters["trainer"] == settings.training
+    assert prepared.invocations["tune_hyperparameters"].parameters["settings"] == settings.tuning
+
+
 def test_registering_waits_for_the_decision(prepared):
     assert "check_quality_gate" in prepared.invocations["register_model"].upstream_steps
 

@@ -106,15 +106,32 @@ def test_page_starts_with_the_result_in_words(tuning):
     # 0.31 against 0.35; 0.20 < 0.30 on the first fold, 0.42 > 0.40 on the second.
     assert (
         "Trial 1 of 4 is the best: log loss 0.3100 on average over 2 folds of the training set, "
-        "with about 100 trees. The first starting point has 0.3500; the best is better in 1 of 2 "
+        "with about 100 trees. The first trial has 0.3500; the best is better in 1 of 2 "
         "folds."
     ) in text
 
 
-def test_page_says_when_the_first_starting_point_was_not_beaten(make_tuning):
+def test_page_says_when_the_first_trial_was_not_beaten(make_tuning):
     text = Page(render_tuning(make_tuning(FIRST, best=FIRST))).text
 
-    assert "No other did better than this, the first starting point." in text
+    assert "No other did better than this, the first." in text
+
+
+def test_page_copes_with_trials_of_which_the_mean_alone_is_known(make_tuning):
+    first, best = (
+        each.model_copy(update={"fold_values": (), "trees": None}) for each in (FIRST, BEST)
+    )
+
+    page = Page(render_tuning(make_tuning(first, best, best=best)))
+
+    assert (
+        "log loss 0.3100 on average over 2 folds of the training set. The first trial has 0.3500."
+    ) in page.text
+    # Trial, log loss, folds, trees, seconds, and the two hyperparameters.
+    assert page.rows[-2:] == [
+        ["1", "0.3100", "2", "-", "1.5", "0.1", "5"],
+        ["0", "0.3500", "2", "-", "1.5", "0.1", "3"],
+    ]
 
 
 def test_page_says_when_nothing_was_searched(make_tuning):
