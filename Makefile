@@ -53,8 +53,9 @@ lock: .venv/bin/uv  ## compile the locks from pyproject.toml
 	$(LOCK) pyproject.toml -o $(LOCKS)/requirements.txt
 	$(LOCK) pyproject.toml --group dev -c $(LOCKS)/requirements.txt -o $(LOCKS)/requirements-dev.txt
 
-clean:  ## remove the environment, downloads and caches, stop the dashboards; ZenML's store stays
+clean:  ## remove the environment, downloads and caches, stop all servers; ZenML's store stays
 	if [ -x $(BIN)/python ] && [ -d .local/dashboard ]; then $(BIN)/python run.py dashboard --stop; fi
+	if [ -x $(BIN)/python ] && [ -d .local/emulator ]; then $(BIN)/python run.py emulator down; fi
 	rm -rf .venv .local .mypy_cache .pytest_cache .ruff_cache .coverage htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

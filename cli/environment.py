@@ -12,6 +12,7 @@ ROOT = Path(__file__).parent.parent
 # Downloads, logs and records of servers; without its record a server cannot be stopped.
 LOCAL_STATE = ROOT / ".local"
 DASHBOARD_STATE = LOCAL_STATE / "dashboard"
+EMULATOR_STATE = LOCAL_STATE / "emulator"
 
 _VARIABLES = {
     "OMP_WAIT_POLICY": "PASSIVE",  # spinning threads cost three to ten times on shared cores

@@ -13,6 +13,7 @@ from cli.environment import prepare
 PIPELINES = ("training",)
 COMMANDS = {
     "dashboard": "Open ZenML's dashboard and MLflow's UI in the background.",
+    "emulator": "Start, show or end the servers of `--stack sagemaker-emulated`.",
     "model": "List, show, compare, approve and promote registered models.",
     "runs": "List runs, or watch one.",
     "stack": "Create, show or check a stack.",

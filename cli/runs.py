@@ -9,12 +9,14 @@ from rich.table import Table
 
 from bank_marketing.errors import PlatformError
 from cli.environment import heavy_imports
+from cli.stacks import choose_stack
 from cli.terminal import console
 
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse
 
 POLL_SECONDS = 1.0
+STACK = click.option("--stack", default="local", show_default=True, help="Whose ZenML to ask.")
 
 
 @click.group("runs")
@@ -24,8 +26,10 @@ def command() -> None:
 
 @command.command("list")
 @click.option("--last", default=20, show_default=True, type=click.IntRange(1, 1000))
-def list_runs(last: int) -> None:
+@STACK
+def list_runs(last: int, stack: str) -> None:
     """List the newest runs."""
+    choose_stack(stack)
     with heavy_imports():
         from zenml.client import Client
 
@@ -50,8 +54,10 @@ def list_runs(last: int) -> None:
 
 @command.command("watch")
 @click.argument("run")
-def watch_run(run: str) -> None:
+@STACK
+def watch_run(run: str, stack: str) -> None:
     """Follow a RUN, by name or id, until it ends."""
+    choose_stack(stack)
     with heavy_imports():
         from stacks.store import open_store
     open_store()

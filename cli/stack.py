@@ -8,8 +8,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from cli.environment import heavy_imports
+from cli.stacks import choose_stack
 from cli.terminal import console
-from stacks.files import load_stack
 
 NAME = click.argument("name", default="local")
 MARKS = {
@@ -28,7 +28,7 @@ def command() -> None:
 @NAME
 def apply_stack(name: str) -> None:
     """Create the stack in ZenML, or bring it in line with its file."""
-    stack = load_stack(name)
+    stack = choose_stack(name)
     with heavy_imports():
         from stacks import registration
     changes = registration.apply(stack)
@@ -41,7 +41,7 @@ def apply_stack(name: str) -> None:
 @NAME
 def show_stack(name: str) -> None:
     """Show the stack's file, and where ZenML differs from it."""
-    stack = load_stack(name)
+    stack = choose_stack(name)
     with heavy_imports():
         from stacks import registration
     table = Table("component", "flavor", "configuration", title=stack.name)
@@ -62,7 +62,7 @@ def show_stack(name: str) -> None:
 @click.pass_context
 def check_stack(ctx: click.Context, name: str, as_json: bool) -> None:
     """Check everything that the stack needs; exit code 1 if something is missing."""
-    stack = load_stack(name)
+    stack = choose_stack(name)
     with heavy_imports():
         from stacks.doctor.examination import examine
     logging.disable(logging.WARNING)  # what libraries say on the way; a check tells what it found

@@ -13,8 +13,9 @@ from bank_marketing.errors import PlatformError
 from bank_marketing.experiment import flat_settings
 from cli.environment import LOCAL_STATE, ROOT, heavy_imports
 from cli.plan import require_within, show_plan
+from cli.stacks import choose_stack, read_stack
 from cli.terminal import download_progress, shout
-from stacks.files import StackFile, load_stack
+from stacks.files import StackFile
 
 CONFIG = ROOT / "configs" / "training.yaml"
 REJECTED = 3  # the exit code of a run whose model did not pass the gate
@@ -35,13 +36,14 @@ def run_training(
     if summary is not None:
         _require_writable(summary)
     settings = load_settings(config or CONFIG, TrainingSettings, overrides)
-    stack_file = load_stack(stack)
+    planned = read_stack(stack)
     if dry_run:
-        _print_plan(settings, stack_file, data)
-    require_within(stack_file, settings, max_usd)
+        _print_plan(settings, planned, data)
+    require_within(planned, settings, max_usd)
     if dry_run:
         return
 
+    stack_file = choose_stack(stack)
     with heavy_imports():
         from cli.execution import execute, ready
         from cli.summary import show_summary, summarize

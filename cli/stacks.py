@@ -1,0 +1,28 @@
+"""The stack that a command works on, with the emulated servers behind it if it needs them."""
+
+import click
+
+from cli.environment import EMULATOR_STATE
+from stacks import emulation
+from stacks.files import StackFile, is_emulated, load_stack
+
+
+def choose_stack(name: str) -> StackFile:
+    """Read the stack called `name` and make this process a client of its servers.
+
+    Those of an emulated stack are started if they are not up. Call it before ZenML is imported.
+    """
+    if is_emulated(name):
+        emulation.start(state=EMULATOR_STATE, told=say)
+        emulation.enter(state=EMULATOR_STATE)
+    return load_stack(name)
+
+
+def read_stack(name: str) -> StackFile:
+    """Read the stack called `name` to look at it; nothing is started."""
+    return load_stack(name, emulation.STACK_VARIABLES) if is_emulated(name) else load_stack(name)
+
+
+def say(message: str) -> None:
+    """Tell whoever waits, beside the output that a program may read."""
+    click.echo(message, err=True)

@@ -1,0 +1,27 @@
+"""What an account has before anybody works in it, made in the emulated one."""
+
+import os
+
+from botocore.session import Session
+
+from platforms.sagemaker.session import aws_errors
+
+
+def create_account(endpoint: str, *, region: str, bucket: str, role: str) -> None:
+    """Create a bucket, and a role that SageMaker may take, in the empty cloud at `endpoint`.
+
+    Raises:
+        PlatformError: The emulator refuses or does not answer.
+    """
+    # The user's own files and profile say nothing of this cloud, and may not even be there.
+    unset = (None, None, None, None)
+    nowhere = (None, None, os.devnull, None)
+    session = Session({"profile": unset, "config_file": nowhere, "credentials_file": nowhere})
+    session.set_credentials("testing", "testing")
+    s3, iam = (
+        session.create_client(service, region_name=region, endpoint_url=endpoint)
+        for service in ("s3", "iam")
+    )
+    with aws_errors(f"preparing the emulated account at {endpoint}"):
+        s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": region})
+        iam.create_role(RoleName=role, AssumeRolePolicyDocument="{}")
