@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cli.environment import heavy_imports
-from cli.stacks import choose_stack
+from cli.stacks import choose_stack, is_reachable, read_stack
 from cli.terminal import console
 
 NAME = click.argument("name", default="local")
@@ -41,13 +41,16 @@ def apply_stack(name: str) -> None:
 @NAME
 def show_stack(name: str) -> None:
     """Show the stack's file, and where ZenML differs from it."""
-    stack = choose_stack(name)
-    with heavy_imports():
-        from stacks import registration
+    stack = read_stack(name)
     table = Table("component", "flavor", "configuration", title=stack.name)
     for kind, component in stack.components.items():
         table.add_row(kind, component.flavor, json.dumps(component.config))
     console.print(table)
+    if not is_reachable(name):
+        click.echo("its servers do not run; `python run.py emulator up` starts them")
+        return
+    with heavy_imports():
+        from stacks import registration
     differences = registration.differences(stack)
     for difference in differences:
         click.echo(f"{difference.component}: {difference.statement}")

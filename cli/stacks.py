@@ -23,6 +23,19 @@ def read_stack(name: str) -> StackFile:
     return load_stack(name, emulation.STACK_VARIABLES) if is_emulated(name) else load_stack(name)
 
 
+def is_reachable(name: str) -> bool:
+    """Make this process a client of the servers of the stack called `name`, unless they are down.
+
+    Nothing is started. Call it before ZenML is imported.
+    """
+    if not is_emulated(name):
+        return True
+    if not emulation.is_up(state=EMULATOR_STATE):
+        return False
+    emulation.enter(state=EMULATOR_STATE)
+    return True
+
+
 def say(message: str) -> None:
     """Tell whoever waits, beside the output that a program may read."""
     click.echo(message, err=True)

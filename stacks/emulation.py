@@ -11,11 +11,12 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from platforms.sagemaker.emulated import create_account
+import requests
+
 from stacks import servers
 from stacks.servers import HOST, Program
 
@@ -38,6 +39,7 @@ STACK_VARIABLES = {
 
 # What a step imports before it does anything; our own code is not among it: jobs bring theirs.
 PRELOADED = (
+    "great_expectations",  # first: it logs much, which ZenML would show
     "zenml.entrypoints.entrypoint",
     "zenml.integrations.aws.orchestrators.sagemaker_orchestrator_entrypoint_config",
     "zenml.integrations.s3.artifact_stores",
@@ -45,20 +47,25 @@ PRELOADED = (
     "zenml.integrations.pandas.materializers",
     "zenml.orchestrators.step_runner",
     "zenml.orchestrators.step_launcher",
-    "great_expectations",
-    "matplotlib.figure",
+    "zenml.zen_stores.rest_zen_store",
+    "markdown_it",
+    "matplotlib.backends.backend_svg",
     "mlflow.xgboost",
     "optuna",
+    "pyarrow.csv",
     "pyarrow.parquet",
     "s3fs",
     "sagemaker_mlflow",
-    "scipy.stats",
+    "sklearn.isotonic",
+    "sklearn.linear_model",
     "sklearn.metrics",
+    "sklearn.pipeline",
     "xgboost",
 )
 
 _ROOT = Path(__file__).parent.parent
 _SLOTS = 2
+_PATIENCE_S = 30
 _USER = "default"
 _SAGEMAKER = "sagemaker"
 _ZENML = "zenml"
@@ -89,26 +96,31 @@ class ServerStatus:
     log: Path
 
 
-def start(*, state: Path, told: Callable[[str], None]) -> bool:
+def start(*, state: Path, told: Callable[[str], None], preload: Sequence[str] = PRELOADED) -> bool:
     """Start the servers with empty stores unless all of them run; return whether it was needed.
 
-    `told` is called with what happens, for people who wait.
+    `told` is called with what happens, for people who wait. Jobs start as forks of a process that
+    has imported `preload`.
 
     Raises:
         PlatformError: One of them does not start; then none is left running.
     """
     _make_private(state)
     with servers.all_or_none(state, _NAMES):
-        now = status(state=state)
-        if all(each.running for each in now) and variables_file(state).exists():
+        if is_up(state=state):
             return False
-        for each in now:
+        for each in status(state=state):
             if each.url and not each.running:
                 told(f"{each.name} had ended: all three begin anew, with empty stores")
         _clear(state)
         told("starting SageMaker (emulated), ZenML and MLflow")
-        _start_all(state, told)
+        _start_all(state, told, preload)
     return True
+
+
+def is_up(*, state: Path) -> bool:
+    """Say whether all three run and are ready."""
+    return variables_file(state).exists() and all(each.running for each in status(state=state))
 
 
 def stop(*, state: Path) -> tuple[str, ...]:
@@ -157,7 +169,9 @@ def variables_file(state: Path) -> Path:
     return _data(state) / "variables"
 
 
-def _start_all(state: Path, told: Callable[[str], None]) -> None:
+def _start_all(state: Path, told: Callable[[str], None], preload: Sequence[str]) -> None:
+    from platforms.sagemaker.emulated import create_account  # boto3 is slow to import
+
     data = _data(state)
     data.mkdir()
     (data / "sagemaker-sdk.yaml").write_text(_SDK_SETTINGS, encoding="utf-8")
@@ -167,7 +181,7 @@ def _start_all(state: Path, told: Callable[[str], None]) -> None:
     begun = time.monotonic()
     for program in (
         _zenml_program(data, ports[_ZENML], client),
-        _sagemaker_program(data, ports[_SAGEMAKER], _job_variables(data, urls)),
+        _sagemaker_program(data, ports[_SAGEMAKER], _job_variables(data, urls), preload),
         _mlflow_program(data, ports[_MLFLOW], client),
     ):
         servers.launch(state, program)
@@ -176,7 +190,25 @@ def _start_all(state: Path, told: Callable[[str], None]) -> None:
         told(f"{name} answers after {time.monotonic() - begun:.1f} s")
         if name == _SAGEMAKER:
             create_account(urls[name], region=_REGION, bucket=_BUCKET, role=_NAME)
+    _skip_survey(urls[_ZENML], client)
     _write_variables(variables_file(state), client)
+
+
+def _skip_survey(url: str, client: Mapping[str, str]) -> None:
+    """Answer what ZenML's dashboard would ask whoever signs in first."""
+    credentials = {
+        "username": client["ZENML_STORE_USERNAME"],
+        "password": client["ZENML_STORE_PASSWORD"],
+    }
+    answer = requests.post(f"{url}/api/v1/login", data=credentials, timeout=_PATIENCE_S)
+    answer.raise_for_status()
+    answer = requests.put(
+        f"{url}/api/v1/current-user",
+        json={"user_metadata": {"finished_onboarding_survey": True}, "email_opted_in": False},
+        headers={"Authorization": f"Bearer {answer.json()['access_token']}"},
+        timeout=_PATIENCE_S,
+    )
+    answer.raise_for_status()
 
 
 def _write_variables(path: Path, variables: Mapping[str, str]) -> None:
@@ -230,7 +262,9 @@ def _job_variables(data: Path, urls: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _sagemaker_program(data: Path, port: int, jobs: Mapping[str, str]) -> Program:
+def _sagemaker_program(
+    data: Path, port: int, jobs: Mapping[str, str], preload: Sequence[str]
+) -> Program:
     return Program(
         name=_SAGEMAKER,
         port=port,
@@ -239,7 +273,7 @@ def _sagemaker_program(data: Path, port: int, jobs: Mapping[str, str]) -> Progra
             *("sagemaker_emulator", "--port", str(port), "--work", str(data / "sagemaker")),
             *("--slots", str(_SLOTS), "--image", f"{re.escape(_IMAGE)}={sys.prefix}"),
             *(word for name, value in jobs.items() for word in ("--env", f"{name}={value}")),
-            *(word for module in PRELOADED for word in ("--preload", module)),
+            *(word for module in preload for word in ("--preload", module)),
         ),
         environment=_without_foreign(os.environ) | {"PYTHONPATH": str(_ROOT)},
     )
