@@ -21,10 +21,10 @@ from zenml.pipelines.pipeline_definition import Pipeline
 from cli.environment import ROOT
 from cli.failures import RunFailedError, reason
 from cli.waiting import wait
-from registry.lineage import GIT_COMMIT
+from registry.lineage import GIT_COMMIT, JOB_PLACE
 from stacks import registration
 from stacks.files import StackFile
-from stacks.sagemaker_settings import sagemaker_options
+from stacks.sagemaker_settings import job_place, sagemaker_options
 from stacks.store import locked
 
 
@@ -55,15 +55,19 @@ def execute(
         RunFailedError: A step failed, or was stopped.
     """
     name = f"{pipeline.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    extra = {GIT_COMMIT: _git_commit(), **facts}
     configured = pipeline.with_options(
         run_name=name,
         enable_cache=use_cache,
         settings={"experiment_tracker": {"experiment_name": experiment}},
         tags=[f"{key}={value}" for key, value in tags.items()],
-        extra={GIT_COMMIT: _git_commit(), **facts},
+        extra=extra,
     )
     if stack.sagemaker:
-        configured = configured.with_options(**sagemaker_options(stack.sagemaker))
+        place = job_place(stack, stack.sagemaker).model_dump_json()
+        configured = configured.with_options(
+            **sagemaker_options(stack.sagemaker), extra={**extra, JOB_PLACE: place}
+        )
     with _packages_looked_up_once():
         try:
             configured(*parameters)

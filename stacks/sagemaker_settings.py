@@ -4,8 +4,11 @@ from typing import Any
 
 from zenml.config import DockerSettings
 
-from stacks.files import DEFAULT, JobFile, SageMakerFile
+from platforms.base import JobPlace
+from platforms.sagemaker.images import xgboost_image
+from stacks.files import DEFAULT, JobFile, SageMakerFile, StackFile
 
+XGBOOST = "3.0-5"  # the container whose XGBoost is the one of requirements.txt
 _REQUIREMENTS = "requirements.txt"
 
 
@@ -16,6 +19,25 @@ def sagemaker_options(sagemaker: SageMakerFile) -> dict[str, Any]:
         "settings": {"docker": _image(sagemaker), "orchestrator": jobs.pop(DEFAULT)},
         "steps": {name: {"settings": {"orchestrator": job}} for name, job in jobs.items()},
     }
+
+
+def job_place(stack: StackFile, sagemaker: SageMakerFile) -> JobPlace:
+    """Return where the tuning and training jobs run that a step of `stack` submits."""
+    orchestrator = stack.components["orchestrator"].config
+    job = sagemaker.submitted_job
+    return JobPlace(
+        region=orchestrator["region"],
+        role=orchestrator["execution_role"],
+        output_uri=f"{stack.shared_folder}/jobs",
+        image=xgboost_image(orchestrator["region"], XGBOOST),
+        instance_type=job.instance_type,
+        volume_gb=job.volume_gb,
+        max_runtime_s=job.max_runtime_s,
+        spot=job.spot,
+        subnets=sagemaker.subnets,
+        security_group_ids=sagemaker.security_group_ids,
+        tags=sagemaker.tags,
+    )
 
 
 def _image(sagemaker: SageMakerFile) -> DockerSettings:
