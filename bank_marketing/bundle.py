@@ -6,6 +6,7 @@ loaded, and Amazon SageMaker's XGBoost container reads the first one as it is.
 
 import json
 from dataclasses import asdict, dataclass, field, replace
+from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -143,6 +144,14 @@ class Bundle:
             ENCODER_FILE: self.encoder.to_json().encode(),
             MANIFEST_FILE: json.dumps(asdict(self.manifest), indent=1, sort_keys=True).encode(),
         }
+
+    @property
+    def checksum(self) -> str:
+        """The SHA-256 of its files, in hexadecimal."""
+        digest = sha256()
+        for name, content in sorted(self.files().items()):
+            digest.update(name.encode() + b"\0" + sha256(content).digest())
+        return digest.hexdigest()
 
     @classmethod
     def from_files(cls, files: dict[str, bytes]) -> Self:

@@ -95,6 +95,7 @@ def ready(stack: StackFile) -> Iterator[None]:
 
 
 def _show_only_progress() -> None:
+    logging.getLogger("sagemaker.config").setLevel(logging.WARNING)  # it tells each default it uses
     if ENV_ZENML_LOGGING_VERBOSITY not in os.environ:
         for handler in logging.getLogger().handlers:
             if isinstance(handler, ZenMLConsoleHandler):

@@ -15,7 +15,7 @@ COMMANDS = {
     "dashboard": "Open ZenML's dashboard and MLflow's UI in the background.",
     "emulator": "Start, show or end the servers of `--stack sagemaker-emulated`.",
     "model": "List, show, compare, approve and promote registered models.",
-    "runs": "List runs, or watch one.",
+    "runs": "List runs, watch one, or stop it.",
     "stack": "Create, show or check a stack.",
 }
 

@@ -1,6 +1,5 @@
-"""`run.py runs list|watch`: what ran, and what is running."""
+"""`run.py runs list|watch|stop`: what ran, and what is running."""
 
-import time
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -9,19 +8,18 @@ from rich.table import Table
 
 from bank_marketing.errors import PlatformError
 from cli.environment import heavy_imports
-from cli.stacks import choose_stack
+from cli.stacks import reach_stack
 from cli.terminal import console
 
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse
 
-POLL_SECONDS = 1.0
 STACK = click.option("--stack", default="local", show_default=True, help="Whose ZenML to ask.")
 
 
 @click.group("runs")
 def command() -> None:
-    """List runs, or watch one."""
+    """List runs, watch one, or stop it."""
 
 
 @command.command("list")
@@ -29,25 +27,25 @@ def command() -> None:
 @STACK
 def list_runs(last: int, stack: str) -> None:
     """List the newest runs."""
-    choose_stack(stack)
+    reach_stack(stack)
     with heavy_imports():
         from zenml.client import Client
 
         from stacks.store import open_store
     open_store()
-    runs = Client().list_pipeline_runs(sort_by="desc:created", size=last, hydrate=True).items
-    if not runs:
+    found = Client().list_pipeline_runs(sort_by="desc:created", size=last, hydrate=True).items
+    if not found:
         click.echo("nothing ran yet; run `python run.py --pipeline training`")
         return
-    table = Table("run", "status", "stack", "started (UTC)", "seconds", "failed step")
-    for run in runs:
+    table = Table("run", "status", "stack", "started (UTC)", "seconds", "what failed")
+    for run in (_refreshed(each) for each in found):
         table.add_row(
             run.name,
             str(run.status),
             run.stack.name if run.stack else "",
             f"{run.start_time:%Y-%m-%d %H:%M:%S}" if run.start_time else "",
             _seconds(run.start_time, run.end_time),
-            ", ".join(name for name, step in run.steps.items() if step.status.is_failed),
+            _what_failed(run),
         )
     console.print(table)
 
@@ -57,24 +55,43 @@ def list_runs(last: int, stack: str) -> None:
 @STACK
 def watch_run(run: str, stack: str) -> None:
     """Follow a RUN, by name or id, until it ends."""
-    choose_stack(stack)
+    reach_stack(stack)
     with heavy_imports():
-        from stacks.store import open_store
-    open_store()
-    told: set[tuple[str, str]] = set()
-    while True:
-        found = _find(run)
-        for name, step in found.steps.items():
-            if (name, step.status) not in told:
-                told.add((name, step.status))
-                click.echo(f"{name}: {step.status}")
-        if found.status.is_finished:
-            break
-        time.sleep(POLL_SECONDS)
-    click.echo(f"{found.name}: {found.status}")
-    for name, step in found.steps.items():
-        if step.exception_info:
-            click.echo(f"{name}: {step.exception_info.message}")
+        from cli.waiting import failure
+        from stacks import runs
+    view = runs.follow(_find(run).id, click.echo)
+    click.echo(f"{view.run.name}: {view.run.status}")
+    if not view.run.status.is_successful:
+        click.echo(failure(view))
+
+
+@command.command("stop")
+@click.argument("run")
+@STACK
+def stop_run(run: str, stack: str) -> None:
+    """End what runs in SageMaker for a RUN, by name or id."""
+    reach_stack(stack)
+    with heavy_imports():
+        from stacks import runs
+    found = _find(run)
+    if found.status.is_finished:
+        click.echo(f"{found.name} has ended: {found.status}")
+        return
+    runs.stop(found)
+    view = runs.follow(found.id, click.echo)
+    click.echo(f"{view.run.name}: {view.run.status}")
+
+
+def _refreshed(run: "PipelineRunResponse") -> "PipelineRunResponse":
+    """Return the run as it is: one that died in SageMaker seems to go on in ZenML."""
+    from stacks import runs
+
+    return run if run.status.is_finished else runs.look(run.id).run
+
+
+def _what_failed(run: "PipelineRunResponse") -> str:
+    steps = ", ".join(name for name, step in run.steps.items() if step.status.is_failed)
+    return steps or run.get_body().status_reason or ""
 
 
 def _find(run: str) -> "PipelineRunResponse":
@@ -82,6 +99,9 @@ def _find(run: str) -> "PipelineRunResponse":
     from zenml.enums import LogicalOperators
     from zenml.exceptions import ZenKeyError
 
+    from stacks.store import open_store
+
+    open_store()
     try:
         return Client().get_pipeline_run(run)
     except ZenKeyError as error:

@@ -2,6 +2,7 @@
 
 import click
 
+from bank_marketing.errors import PlatformError
 from cli.environment import EMULATOR_STATE
 from stacks import emulation
 from stacks.files import StackFile, is_emulated, load_stack
@@ -34,6 +35,19 @@ def is_reachable(name: str) -> bool:
         return False
     emulation.enter(state=EMULATOR_STATE)
     return True
+
+
+def reach_stack(name: str) -> None:
+    """Make this process a client of the servers of the stack called `name`.
+
+    Raises:
+        PlatformError: They are emulated and down, so that all that they kept is gone.
+    """
+    if not is_reachable(name):
+        raise PlatformError(
+            f"the servers of stack {name!r} do not run, and what they kept is gone; "
+            "`python run.py emulator up` starts empty ones"
+        )
 
 
 def say(message: str) -> None:

@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 from rich.markup import escape
 from rich.table import Table
+from zenml import log_metadata
 from zenml.client import Client
 from zenml.enums import ExecutionStatus
 from zenml.models import PipelineRunResponse
@@ -15,7 +16,8 @@ from bank_marketing.experiment import Registration
 from cli.environment import DASHBOARD_STATE
 from cli.terminal import console
 from registry.active import active_registry, tracking_uri
-from stacks import dashboard
+from stacks import dashboard, runs
+from stacks.cost import load_prices, usd_of
 
 # The metrics that a person sees at the end of a run; the report and the JSON hold all of them.
 SHOWN_METRICS = (
@@ -58,6 +60,17 @@ class ModelSummary(Settings):
     aliases: tuple[str, ...] = ()
     uri: str = ""
     bundle_uri: str = ""
+    bundle_sha256: str = ""
+
+
+class JobSummary(Settings):
+    """The job of a step in SageMaker; `usd` is its price on demand, if that is known."""
+
+    type: str
+    instance_type: str
+    billed_s: float
+    usd: float | None
+    log_url: str
 
 
 class TrainingSummary(Settings):
@@ -79,6 +92,7 @@ class TrainingSummary(Settings):
     model: ModelSummary
     durations: dict[str, float]
     cached: tuple[str, ...]
+    jobs: dict[str, JobSummary]
 
 
 def summarize(run: PipelineRunResponse, stack: str) -> TrainingSummary:
@@ -132,6 +146,7 @@ def summarize(run: PipelineRunResponse, stack: str) -> TrainingSummary:
         cached=tuple(
             name for name, step in run.steps.items() if step.status == ExecutionStatus.CACHED
         ),
+        jobs=_jobs(run),
     )
 
 
@@ -167,10 +182,59 @@ def _metrics_table(summary: TrainingSummary) -> Table:
 
 
 def _steps_table(summary: TrainingSummary) -> Table:
-    table = Table("step", "seconds", title=summary.run_name)
+    columns = ("job", "billed s", "USD") if summary.jobs else ()
+    table = Table("step", "seconds", *columns, title=summary.run_name)
     for name, seconds in summary.durations.items():
-        table.add_row(name, "cached" if name in summary.cached else f"{seconds:.1f}")
+        table.add_row(
+            name,
+            "cached" if name in summary.cached else f"{seconds:.1f}",
+            *_job_cells(summary.jobs.get(name)),
+        )
+    if summary.jobs:
+        table.add_section()
+        billed = sum(job.billed_s for job in summary.jobs.values())
+        table.add_row("total", "", "", f"{billed:.0f}", _usd(cost(summary)))
     return table
+
+
+def cost(summary: TrainingSummary) -> float | None:
+    """Return the USD of all jobs, if every price is known."""
+    known = [job.usd for job in summary.jobs.values() if job.usd is not None]
+    return sum(known) if len(known) == len(summary.jobs) else None
+
+
+def record_cost(summary: TrainingSummary) -> None:
+    """Keep what the jobs were billed for with the run, where the dashboard shows it."""
+    metadata: dict[str, Any] = {
+        "jobs": {step: job.model_dump() for step, job in summary.jobs.items()},
+        "cost_usd": _usd(cost(summary)),
+    }
+    log_metadata(metadata=metadata, run_id_name_or_prefix=summary.run_id)
+
+
+def _job_cells(job: JobSummary | None) -> tuple[str, ...]:
+    if job is None:
+        return ()
+    return f"{job.type}, {job.instance_type}", f"{job.billed_s:.0f}", _usd(job.usd)
+
+
+def _usd(amount: float | None) -> str:
+    return "unknown" if amount is None else f"{amount:.4f}"
+
+
+def _jobs(run: PipelineRunResponse) -> dict[str, JobSummary]:
+    found = runs.charges(runs.look(run.id))
+    prices = load_prices() if found else None
+    return {
+        step: JobSummary(
+            type=charge.type,
+            instance_type=charge.instance_type,
+            billed_s=charge.seconds,
+            usd=usd_of(charge, job.region, prices) if prices else None,
+            log_url=job.log_url or "",
+        )
+        for step, (job, charge) in found.items()
+    }
 
 
 def _cells(interval: Interval | None) -> tuple[str, str]:
@@ -190,13 +254,16 @@ def _model(registration: Registration) -> ModelSummary:
     """Look the version up: a cached step tells what it once registered, and aliases move on."""
     if registration.version is None:
         return ModelSummary(name=registration.name)
-    version = active_registry().version(registration.name, registration.version)
+    registry = active_registry()
+    version = registry.version(registration.name, registration.version)
+    bundle = registry.load(version.name, version.version)
     return ModelSummary(
         name=version.name,
         version=version.version,
         aliases=version.aliases,
         uri=f"models:/{version.name}/{version.version}",
         bundle_uri=version.bundle_uri,
+        bundle_sha256=bundle.checksum,
     )
 
 

@@ -46,7 +46,7 @@ def run_training(
     stack_file = choose_stack(stack)
     with heavy_imports():
         from cli.execution import execute, ready
-        from cli.summary import show_summary, summarize
+        from cli.summary import record_cost, show_summary, summarize
         from pipelines.code_version import code_version
         from pipelines.training import training
         from platforms.data_sources import locate, publish
@@ -78,6 +78,8 @@ def run_training(
             facts={TRAINING_KEY: key, JUDGED_AGAINST: champion.version if champion else ""},
         )
         result = summarize(run, stack)
+        if result.jobs:
+            record_cost(result)
     show_summary(result)
     if summary is not None:
         _write(summary, result.model_dump_json(indent=2) + "\n")

@@ -56,6 +56,10 @@ class Job(Settings):
     reason: str | None
     log_url: str | None
 
+    @property
+    def region(self) -> str:
+        return self.arn.split(":")[3] if self.arn else ""
+
 
 class Charge(Settings):
     """What a job is billed for: an instance by the second."""

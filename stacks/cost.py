@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from bank_marketing.config import NonNegative, Positive, Settings, parse_settings, read_values
 from bank_marketing.errors import SettingsError
+from platforms.base import Charge
 from stacks.files import DEFAULT, SageMakerFile, StackFile
 
 PRICES = Path(__file__).parent / "prices.yaml"
@@ -104,23 +105,6 @@ class Plan:
         )
 
 
-@dataclass(frozen=True)
-class FinishedJob:
-    """A job as SageMaker describes it.
-
-    Args:
-        ran_s: From its start on the instances to its end (`ProcessingStartTime` to
-            `ProcessingEndTime`).
-        billable_s: `BillableTimeInSeconds` of a training job, less than it ran if on spot.
-    """
-
-    use: Use
-    instance_type: str
-    instances: int
-    ran_s: float
-    billable_s: float | None = None
-
-
 def load_prices() -> PriceTable:
     """Read the table of prices."""
     return parse_settings(read_values(PRICES), PRICES, PriceTable)
@@ -165,13 +149,10 @@ def plan(
     return Plan(region, tuple(jobs))
 
 
-def usd_of(job: FinishedJob, region: str, prices: PriceTable) -> float | None:
+def usd_of(charge: Charge, region: str, prices: PriceTable) -> float | None:
     """Return what a job costs on demand, if the price is known."""
-    price = prices.find(region, job.use, job.instance_type)
-    if price is None:
-        return None
-    seconds = job.ran_s if job.billable_s is None else job.billable_s
-    return price.usd * seconds / 3600 * job.instances
+    price = prices.find(region, charge.type, charge.instance_type)
+    return price.usd * charge.seconds / 3600 if price else None
 
 
 def require_affordable(planned: Plan, max_usd: float) -> None:

@@ -21,7 +21,7 @@ from zenml.orchestrators.publish_utils import (
 from zenml.utils.time_utils import utc_now
 
 from bank_marketing.errors import PlatformError
-from platforms.base import Execution, Job
+from platforms.base import Charge, Execution, Job
 from platforms.factory import executions
 
 _POLL_S = 1.0
@@ -91,6 +91,13 @@ def stop(run: PipelineRunResponse) -> None:
             f"{run.name} runs in a process, not in SageMaker; end the process (Ctrl-C)"
         )
     executions().stop(arn)
+
+
+def charges(view: RunView) -> dict[str, tuple[Job, Charge]]:
+    """Return by step each job of an execution that AWS bills, and what for."""
+    jobs = view.execution.jobs if view.execution else ()
+    found = ((job, executions().charge(job)) for job in jobs)
+    return {job.step: (job, charge) for job, charge in found if charge}
 
 
 def failure(view: RunView) -> str | None:

@@ -11,7 +11,8 @@ from zenml import pipeline, step
 from zenml.models import PipelineRunResponse
 from zenml.pipelines.pipeline_definition import Pipeline
 
-from cli.execution import RunFailedError, execute, ready
+from cli.execution import execute, ready
+from cli.failures import RunFailedError
 from registry.lineage import GIT_COMMIT
 from stacks.files import load_stack
 
@@ -145,8 +146,9 @@ class TestNothingYet:
 
 
 def run_here(process: Pipeline) -> PipelineRunResponse:
-    with ready(load_stack("local")):
-        return execute(process, use_cache=False, experiment="quick", tags={}, facts={})
+    stack = load_stack("local")
+    with ready(stack):
+        return execute(process, stack=stack, use_cache=False, experiment="quick", tags={}, facts={})
 
 
 @pytest.mark.slow

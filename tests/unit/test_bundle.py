@@ -71,3 +71,10 @@ def test_a_bundle_of_a_newer_format_is_refused(bundle):
 
     with pytest.raises(ModelError, match="has format 2; this version reads up to 1"):
         Bundle.from_files(files)
+
+
+def test_equal_bundles_have_one_checksum_and_others_another(bundle):
+    again = Bundle.from_files(bundle.files())
+
+    assert again.checksum == bundle.checksum
+    assert bundle.with_evidence(threshold=0.123).checksum != bundle.checksum

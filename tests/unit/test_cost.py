@@ -5,8 +5,9 @@ from datetime import date
 import pytest
 
 from bank_marketing.errors import SettingsError
+from platforms.base import Charge
 from stacks import cost
-from stacks.cost import FinishedJob, PriceTable
+from stacks.cost import PriceTable
 from stacks.files import SageMakerFile, StackFile, load_stack
 
 VARIABLES = {
@@ -93,25 +94,24 @@ class TestLimit:
             cost.require_affordable(plan(stack, {"train_model": 1}), 1_000)
 
 
+def charge(use: str, instance_type: str, seconds: float) -> Charge:
+    return Charge(type=use, instance_type=instance_type, seconds=seconds)
+
+
 class TestFinishedJob:
     @pytest.mark.parametrize(
         ("job", "usd"),
         [
-            (FinishedJob("processing", "ml.m5.large", 1, ran_s=360), 0.01),
-            (FinishedJob("processing", "ml.m5.large", 2, ran_s=360), 0.02),
-            # on spot AWS bills 180 of the 360 seconds
-            (FinishedJob("training", "ml.m5.xlarge", 1, ran_s=360, billable_s=180), 0.01),
-            (FinishedJob("training", "ml.m5.xlarge", 1, ran_s=360, billable_s=0), 0),
+            (charge("processing", "ml.m5.large", 360), 0.01),
+            (charge("training", "ml.m5.xlarge", 180), 0.01),
+            (charge("training", "ml.m5.xlarge", 0), 0),
         ],
     )
     def test_costs_what_is_billed(self, job, usd):
         assert cost.usd_of(job, "eu-west-1", PRICES) == pytest.approx(usd)
 
     def test_of_unknown_price(self):
-        assert (
-            cost.usd_of(FinishedJob("training", "ml.p3.2xlarge", 1, 60), "eu-west-1", PRICES)
-            is None
-        )
+        assert cost.usd_of(charge("training", "ml.p3.2xlarge", 60), "eu-west-1", PRICES) is None
 
 
 class TestTables:
