@@ -66,7 +66,8 @@ def execute(
     if stack.sagemaker:
         place = job_place(stack, stack.sagemaker).model_dump_json()
         configured = configured.with_options(
-            **sagemaker_options(stack.sagemaker), extra={**extra, JOB_PLACE: place}
+            **sagemaker_options(stack.sagemaker, single_job=pipeline.is_dynamic),
+            extra={**extra, JOB_PLACE: place},
         )
     with _packages_looked_up_once():
         try:

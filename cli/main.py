@@ -62,6 +62,13 @@ class LazyGroup(click.Group):
     metavar="auto|uci|synthetic|PATH|URL",
     help="The table; auto is $BANK_MARKETING_DATA, else UCI's, else (offline) a synthetic one.",
 )
+@click.option(
+    "--execution",
+    type=click.Choice(["steps", "single-job"]),
+    default="steps",
+    show_default=True,
+    help="A job for each step, or one for all: one start of a machine instead of twelve.",
+)
 @click.option("--no-cache", is_flag=True, help="Compute every step anew.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and touch nothing.")
 @click.option(

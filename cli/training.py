@@ -27,6 +27,7 @@ def run_training(
     config: Path | None,
     overrides: Sequence[str],
     data: str,
+    execution: str,
     no_cache: bool,
     dry_run: bool,
     max_usd: float | None,
@@ -49,6 +50,7 @@ def run_training(
         from cli.summary import record_cost, show_summary, summarize
         from pipelines.code_version import code_version
         from pipelines.training import training
+        from pipelines.training_single_job import training_single_job
         from platforms.data_sources import locate, publish
         from registry.active import active_registry
         from registry.lineage import JUDGED_AGAINST, TRAINING_KEY, opponent, training_key
@@ -67,7 +69,7 @@ def run_training(
     with ready(stack_file):
         champion = opponent(active_registry(), settings.registry.model_name, key)
         run = execute(
-            training,
+            training if execution == "steps" else training_single_job,
             source,
             champion,
             settings,

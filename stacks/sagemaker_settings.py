@@ -12,11 +12,17 @@ XGBOOST = "3.0-5"  # the container whose XGBoost is the one of requirements.txt
 _REQUIREMENTS = "requirements.txt"
 
 
-def sagemaker_options(sagemaker: SageMakerFile) -> dict[str, Any]:
-    """Return the options of a pipeline: the image of its steps, and the jobs that run them."""
+def sagemaker_options(sagemaker: SageMakerFile, *, single_job: bool) -> dict[str, Any]:
+    """Return the options of a pipeline: the image of its steps, and the jobs that run them.
+
+    A single job for all steps is the default one.
+    """
     jobs = {name: _job(sagemaker, job) for name, job in sagemaker.step_jobs.items()}
+    settings = {"docker": _image(sagemaker), "orchestrator": jobs.pop(DEFAULT)}
+    if single_job:
+        return {"settings": settings}
     return {
-        "settings": {"docker": _image(sagemaker), "orchestrator": jobs.pop(DEFAULT)},
+        "settings": settings,
         "steps": {name: {"settings": {"orchestrator": job}} for name, job in jobs.items()},
     }
 

@@ -113,6 +113,14 @@ def test_every_step_was_a_job_of_its_own_kind(checkout, emulated):
     assert emulated["jobs"].keys() == emulated["durations"].keys()
 
 
+def test_a_single_job_gives_the_same_model(checkout, local, emulated):
+    single = checkout.train(*EMULATED, "--execution", "single-job")
+
+    assert single["model"]["bundle_sha256"] == local["model"]["bundle_sha256"]
+    assert single["metrics"] == local["metrics"]
+    assert len(single["jobs"]) == 1
+
+
 def test_what_a_step_raises_is_the_reason(checkout, emulated):
     done = checkout.run(
         *("--pipeline", "training", "--data", str(checkout.table)),
