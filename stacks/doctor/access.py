@@ -92,7 +92,11 @@ class AccessLooks:
             )
         role = self._account.role(parts["name"])
         if role is None:
-            return problem(f"there is no role {parts['name']}", "create it; infrastructure/ can")
+            return problem(
+                f"there is no role {parts['name']}",
+                f"aws iam create-role --role-name {parts['name']} "
+                f"--assume-role-policy-document '{_trust_policy()}'",
+            )
         if _SAGEMAKER not in role.trusted:
             return problem(
                 f"{role.arn} lets {', '.join(sorted(role.trusted)) or 'no service'} take it on, "
