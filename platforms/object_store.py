@@ -290,7 +290,7 @@ def _s3_errors(uri: str) -> Iterator[None]:
             f"S3 refused {error.operation_name} on {uri}: {details['Code']}: {details['Message']}"
         ) from error
     except (BotoCoreError, S3UploadFailedError) as error:
-        raise PlatformError(f"{uri} cannot be reached in S3: {error}") from error
+        raise PlatformError(f"S3 failed on {uri}: {error}") from error
 
 
 def _bucket_and_key(uri: str) -> tuple[str, str]:

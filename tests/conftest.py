@@ -21,9 +21,6 @@ from cli.main import main
 
 ROOT = Path(__file__).parent.parent
 
-# ZenML looks for the code beside the main program, and a worker of pytest-xdist has none.
-SOURCE_ROOT = "ZENML_CUSTOM_SOURCE_ROOT"
-os.environ[SOURCE_ROOT] = str(ROOT)
 prepare()
 
 
@@ -77,8 +74,7 @@ def zenml_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     home = tmp_path_factory.mktemp("zenml")
     with patch.dict(os.environ):  # ZenML and MLflow set variables of their own
         for name in [name for name in os.environ if name.startswith(("ZENML_", "MLFLOW_"))]:
-            if name != SOURCE_ROOT:
-                del os.environ[name]
+            del os.environ[name]
         os.environ["ZENML_CONFIG_PATH"] = str(home)
         os.environ["ZENML_REPOSITORY_PATH"] = str(home)  # else a .zen folder above is used
         prepare()
@@ -125,6 +121,9 @@ def _forget_open_store() -> None:
     """ZenML keeps one configuration and one client for as long as a process lives."""
     from zenml.client import Client  # seconds that tests of the domain do without
     from zenml.config.global_config import GlobalConfiguration
+    from zenml.utils.source_utils import set_custom_source_root
 
+    # ZenML looks for the code beside the main program, and a worker of pytest-xdist has none.
+    set_custom_source_root(str(ROOT))
     Client._reset_instance()
     GlobalConfiguration._reset_instance()

@@ -204,7 +204,7 @@ class TestProcess:
 
         imported = {line.rpartition("|")[2].strip() for line in answer.stderr.splitlines()}
         assert "--pipeline" in answer.stdout
-        assert "List runs, or watch one." in answer.stdout
+        assert "List runs, watch one, or stop it." in answer.stdout
         assert "click" in imported
         assert not imported & {"zenml", "mlflow", "pandas", "xgboost"}
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import boto3
 import pytest
-from benchmarks.zenml_on_emulator.servers import BUCKET, IMAGE, REGION, Servers, servers
 
+from benchmarks.zenml_on_emulator.servers import BUCKET, IMAGE, REGION, Servers, servers
 from stacks import registration
 from stacks.doctor.check import Check
 from stacks.doctor.examination import examine

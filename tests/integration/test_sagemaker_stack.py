@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from bank_marketing.synthetic import make_table
-from tests.conftest import ROOT, SOURCE_ROOT
+from tests.conftest import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -36,7 +36,6 @@ class Checkout(NamedTuple):
             name: value
             for name, value in os.environ.items()
             if not name.startswith(("AWS_", "MLFLOW_", "ZENML_", "SAGEMAKER_"))
-            and name != SOURCE_ROOT
         }
         return subprocess.run(
             [sys.executable, "run.py", *arguments],

@@ -5,14 +5,16 @@ from typing import Any
 import pytest
 
 from benchmarks.zenml_on_emulator.__main__ import run_client
-from stacks.emulation import PRELOADED
+from benchmarks.zenml_on_emulator.servers import PRELOADED, servers
 
 STEPS = ("load", "validate", "training_part", "test_part", "train", "evaluate", "report")
 
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return run_client(tmp_path_factory.mktemp("zenml"), PRELOADED)
+    folder = tmp_path_factory.mktemp("zenml")
+    with servers(folder, preload=PRELOADED) as started:
+        yield run_client(folder, started.variables)
 
 
 def test_zenml_says_that_every_step_completed(result):

@@ -39,7 +39,7 @@ _TRUST = {
 }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def sagemaker_emulator_options(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The project's image is the environment of these tests; Amazon's are made once a checkout."""
     return {
@@ -60,26 +60,26 @@ def sagemaker_emulator_options(tmp_path_factory: pytest.TempPathFactory) -> dict
     }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def client(sagemaker_emulator: Emulator) -> Callable[[str], Any]:
     """Make a client of a service of the emulated cloud."""
     session = sagemaker_emulator.session()
     return lambda service: session.client(service, endpoint_url=sagemaker_emulator.url)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def sagemaker(client: Callable[[str], Any]) -> Any:
     return client("sagemaker")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def s3(client: Callable[[str], Any]) -> Any:
     s3 = client("s3")
     s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     return s3
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def role(client: Callable[[str], Any]) -> str:
     created = client("iam").create_role(
         RoleName="execution", AssumeRolePolicyDocument=json.dumps(_TRUST)
@@ -87,7 +87,7 @@ def role(client: Callable[[str], Any]) -> str:
     return str(created["Role"]["Arn"])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def sagemaker_session(
     sagemaker_emulator: Emulator, s3: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Any]:

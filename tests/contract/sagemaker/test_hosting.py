@@ -22,7 +22,7 @@ from tests.contract.sagemaker.models import MODEL_IMAGE, put_model_data, variant
 SETTLED = ("InService", "Failed")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def runtime(sagemaker_emulator: Any) -> Any:
     """A client that does not try again, so that each call is one request."""
     return sagemaker_emulator.session().client(

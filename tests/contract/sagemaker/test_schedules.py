@@ -15,7 +15,7 @@ UNIVERSAL = "arn:aws:scheduler:::aws-sdk:sagemaker:startPipelineExecution"
 WHO = {"Name": "Who", "Type": "String", "DefaultValue": "nobody"}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def scheduler(client: Callable[[str], Any]) -> Any:
     return client("scheduler")
 
