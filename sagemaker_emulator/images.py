@@ -4,13 +4,15 @@ Amazon's own framework images are made on first use from the package index, like
 pulled, with Amazon's real toolkits in them.
 """
 
+import fcntl
 import os
 import re
 import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,12 +111,20 @@ class Images:
                 return environment
         for framework in AWS_IMAGES:
             if re.search(framework.pattern, image):
-                with self._lock:
+                with self._lock, self._alone():
                     return self._pulled(framework)
         raise JobError(
             f"CannotPullContainerError: pull image {image} failed: no environment stands for it; "
             "start the emulator with --image 'REGEX=ENVIRONMENT'"
         )
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other emulators with the same store out of the block."""
+        self._store.mkdir(parents=True, exist_ok=True)
+        with (self._store / "lock").open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # until the file is closed
+            yield
 
     def _pulled(self, image: FrameworkImage) -> Environment:
         python = ".".join(map(str, sys.version_info[:2]))
@@ -134,7 +144,6 @@ class Images:
         )
 
     def _make(self, folder: Path, requirements: Sequence[str]) -> None:
-        folder.parent.mkdir(parents=True, exist_ok=True)
         overrides = self._store / "overrides.txt"
         overrides.write_text(_OVERRIDES)
         _run("-m", "uv", "venv", "--quiet", "--seed", "--python", sys.executable, str(folder))
