@@ -111,28 +111,21 @@ class Images:
                 return environment
         for framework in AWS_IMAGES:
             if re.search(framework.pattern, image):
-                with self._lock, self._alone():
+                with self._lock:
                     return self._pulled(framework)
         raise JobError(
             f"CannotPullContainerError: pull image {image} failed: no environment stands for it; "
             "start the emulator with --image 'REGEX=ENVIRONMENT'"
         )
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Keep other emulators with the same store out of the block."""
-        self._store.mkdir(parents=True, exist_ok=True)
-        with (self._store / "lock").open("ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # until the file is closed
-            yield
-
     def _pulled(self, image: FrameworkImage) -> Environment:
         python = ".".join(map(str, sys.version_info[:2]))
         folder = self._store / f"{image.name}-{image.version}-py{python}"
-        if not (folder / "complete").exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            self._make(folder, (*image.requirements, *_TOOLKITS))
-            (folder / "complete").touch()
+        with _alone(folder):
+            if not (folder / "complete").exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                self._make(folder, (*image.requirements, *_TOOLKITS))
+                (folder / "complete").touch()
         return Environment(
             folder,
             {
@@ -152,6 +145,15 @@ class Images:
             *("--python", str(folder / "bin" / "python"), "--overrides", str(overrides)),
             *requirements,
         )
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other emulators that make the same environment out of the block."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f"{folder.name}.lock").open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # until the file is closed
+        yield
 
 
 def _run(*arguments: str) -> None:
