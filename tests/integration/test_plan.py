@@ -5,7 +5,6 @@ from graphlib import TopologicalSorter
 import pytest
 
 from bank_marketing.dataset import synthetic_source
-from pipelines.training import training
 from stacks.cost import load_durations
 from stacks.doctor.resources import STEPS_AT_ONCE
 from tests.unit.test_cost import VARIABLES
@@ -27,6 +26,8 @@ def nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def invocations(settings, zenml_home):
+    from pipelines.training import training  # a pipeline looks for a store when it is defined
+
     training.prepare(synthetic_source(settings.data.synthetic), None, settings)
     return training.invocations
 
