@@ -92,7 +92,7 @@ def publish(file: LocalFile, prefix: str, *, limits: Limits = DEFAULT_LIMITS) ->
         PlatformError: S3 refused, or cannot be reached.
     """
     uri = f"{prefix}/{file.sha256[:32]}-{file.path.name[-64:]}"
-    bucket, key = _bucket_and_key(uri)
+    bucket, key = bucket_and_key(uri)
     with _s3_errors(uri):
         s3 = _s3(limits)
         if not _has_copy(s3, bucket, key, file.path.stat().st_size):
@@ -130,6 +130,12 @@ def sha256_of(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def bucket_and_key(uri: str) -> tuple[str, str]:
+    """Split an `s3://` URI."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return bucket, key
 
 
 def _local_path(uri: str) -> Path:
@@ -249,7 +255,7 @@ def _is_loopback(host: str | None) -> bool:
 
 
 def _s3_chunks(uri: str, limits: Limits) -> _Chunks:
-    bucket, key = _bucket_and_key(uri)
+    bucket, key = bucket_and_key(uri)
     with _s3_errors(uri):
         answer = _s3(limits).get_object(Bucket=bucket, Key=key)
         for chunk in answer["Body"].iter_chunks(_CHUNK_BYTES):
@@ -291,11 +297,6 @@ def _s3_errors(uri: str) -> Iterator[None]:
         ) from error
     except (BotoCoreError, S3UploadFailedError) as error:
         raise PlatformError(f"S3 failed on {uri}: {error}") from error
-
-
-def _bucket_and_key(uri: str) -> tuple[str, str]:
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    return bucket, key
 
 
 def _public(uri: str) -> str:

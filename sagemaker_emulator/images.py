@@ -137,9 +137,9 @@ class Images:
         )
 
     def _make(self, folder: Path, requirements: Sequence[str]) -> None:
-        overrides = self._store / "overrides.txt"
-        overrides.write_text(_OVERRIDES)
         _run("-m", "uv", "venv", "--quiet", "--seed", "--python", sys.executable, str(folder))
+        overrides = folder / "overrides.txt"
+        overrides.write_text(_OVERRIDES)
         _run(
             *("-m", "uv", "pip", "install", "--quiet", "--compile-bytecode"),
             *("--python", str(folder / "bin" / "python"), "--overrides", str(overrides)),

@@ -170,7 +170,7 @@ def variables_file(state: Path) -> Path:
 
 
 def _start_all(state: Path, told: Callable[[str], None], preload: Sequence[str]) -> None:
-    from platforms.sagemaker.emulated import create_account  # boto3 is slow to import
+    from platforms.sagemaker.empty_account import furnish  # boto3 is slow to import
 
     data = _data(state)
     data.mkdir()
@@ -189,7 +189,7 @@ def _start_all(state: Path, told: Callable[[str], None], preload: Sequence[str])
         servers.wait_until_ready(state, name, urls[name] + health)
         told(f"{name} answers after {time.monotonic() - begun:.1f} s")
         if name == _SAGEMAKER:
-            create_account(urls[name], region=_REGION, bucket=_BUCKET, role=_NAME)
+            furnish(urls[name], region=_REGION, bucket=_BUCKET, role=_NAME)
     _skip_survey(urls[_ZENML], client)
     _write_variables(variables_file(state), client)
 

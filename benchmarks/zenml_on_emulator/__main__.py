@@ -9,27 +9,25 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.zenml_on_emulator.servers import PRELOADED, servers
+from stacks import emulation
 
 MAX_FORKED_S = 25
-WAYS = {"new interpreters": (), "forks": PRELOADED}
+WAYS = {"new interpreters": (), "forks": emulation.PRELOADED}
 
 
 def main() -> int:
     """Print what each way takes; return 1 if forks miss the limit."""
     results = {}
     for way, preload in WAYS.items():
-        with (
-            tempfile.TemporaryDirectory() as folder,
-            servers(Path(folder), preload=preload) as started,
-        ):
-            results[way] = run_client(Path(folder), started.variables)
+        with tempfile.TemporaryDirectory() as folder:
+            results[way] = run_client(Path(folder), preload)
     table = Table(
         "containers are", "status", "submission s", "total s", title="seven steps, two slots"
     )
@@ -47,15 +45,23 @@ def main() -> int:
     return int(not holds)
 
 
-def run_client(folder: Path, variables: dict[str, str]) -> Any:
-    """Run the pipeline from a folder of its own; return what its client says."""
+def run_client(folder: Path, preload: Sequence[str]) -> Any:
+    """Run the pipeline on servers of its own, which keep all in `folder`; return what it says."""
     code = folder / "code"
     code.mkdir()
     shutil.copy(Path(__file__).with_name("client.py"), code)
+    try:
+        emulation.start(state=folder / "emulator", told=print, preload=preload)
+        return _output(code, emulation.variables(state=folder / "emulator"))
+    finally:
+        emulation.stop(state=folder / "emulator")
+
+
+def _output(code: Path, variables: dict[str, str]) -> Any:
     ended = subprocess.run(
         [sys.executable, "client.py"],
         cwd=code,
-        env={"PATH": os.environ["PATH"], "HOME": str(folder), **variables},
+        env={"PATH": os.environ["PATH"], "HOME": str(code.parent), **variables},
         stdout=subprocess.PIPE,
         check=False,
         text=True,

@@ -24,11 +24,6 @@ from zenml.integrations.aws.flavors.sagemaker_orchestrator_flavor import (
 )
 from zenml.models import PipelineRunResponse
 
-ACCOUNT = "123456789012"
-REGION = os.environ["AWS_REGION"]
-REGISTRY = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
-BUCKET = "zenml-artifacts"
-
 JOBS = SagemakerOrchestratorSettings(
     instance_type="ml.m5.large", use_training_step=False, synchronous=False
 )
@@ -82,13 +77,7 @@ def report(roc_auc: float) -> None:
     print(f"roc_auc={roc_auc:.3f}")
 
 
-@pipeline(
-    enable_cache=False,
-    settings={
-        "docker": DockerSettings(parent_image=f"{REGISTRY}/project:1", skip_build=True),
-        "orchestrator": JOBS,
-    },
-)
+@pipeline(enable_cache=False)
 def seven_steps() -> None:
     """Two branches that meet."""
     rows = validate(load())
@@ -97,26 +86,26 @@ def seven_steps() -> None:
 
 
 def register_stack() -> None:
-    """Create the role, and the stack if it is not there."""
-    role = boto3.client("iam").create_role(RoleName="zenml", AssumeRolePolicyDocument="{}")
-    execution_role = role["Role"]["Arn"]
+    """Create the stack."""
+    bucket = os.environ["SAGEMAKER_BUCKET"]
+    orchestrator = {
+        "execution_role": os.environ["SAGEMAKER_ROLE_ARN"],
+        "region": os.environ["AWS_REGION"],
+        "bucket": bucket,
+    }
     components = {
-        StackComponentType.ARTIFACT_STORE: ("s3", "s3", {"path": f"s3://{BUCKET}"}),
+        StackComponentType.ARTIFACT_STORE: ("s3", "s3", {"path": f"s3://{bucket}"}),
         StackComponentType.CONTAINER_REGISTRY: (
             "ecr",
             "aws",
-            {"uri": REGISTRY},
+            {"uri": os.environ["SAGEMAKER_ECR_REGISTRY"]},
         ),
-        StackComponentType.ORCHESTRATOR: (
-            "sagemaker",
-            "sagemaker",
-            {"execution_role": execution_role, "region": REGION, "bucket": BUCKET},
-        ),
+        StackComponentType.ORCHESTRATOR: ("sagemaker", "sagemaker", orchestrator),
         StackComponentType.EXPERIMENT_TRACKER: (
             "tracker",
             "mlflow",
             {
-                "tracking_uri": os.environ["MLFLOW_TRACKING_URI"],
+                "tracking_uri": os.environ["SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT"],
                 "tracking_username": "nobody",
                 # It is demanded, though the server asks for none.
                 "tracking_password": "none",  # pragma: allowlist secret
@@ -138,7 +127,8 @@ def register_stack() -> None:
 def finished_run() -> tuple[PipelineRunResponse, float, float]:
     """Run the pipeline; return the run, and the seconds of its submission and of the rest."""
     started = time.monotonic()
-    submitted = seven_steps()
+    image = DockerSettings(parent_image=os.environ["SAGEMAKER_IMAGE"], skip_build=True)
+    submitted = seven_steps.with_options(settings={"docker": image, "orchestrator": JOBS})()
     if submitted is None:
         raise RuntimeError("the pipeline did not run")
     submission_s = time.monotonic() - started
@@ -180,6 +170,7 @@ def report_log(steps: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     register_stack()
+    mlflow.set_tracking_uri(os.environ["SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT"])
     run, submission_s, total_s = finished_run()
     execution, steps = finished_execution()
     json.dump(

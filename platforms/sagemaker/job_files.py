@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bank_marketing.bundle import BOOSTER_FILE
 from bank_marketing.errors import ModelError, PlatformError
+from platforms.object_store import bucket_and_key
 from platforms.sagemaker.session import aws_errors
 
 SCRIPT = "train.py"
@@ -78,7 +79,7 @@ def upload(s3: Any, uri: str, content: bytes) -> None:
     Raises:
         PlatformError: S3 refused.
     """
-    bucket, key = _address(uri)
+    bucket, key = bucket_and_key(uri)
     with aws_errors(f"write {uri}"):
         s3.put_object(Bucket=bucket, Key=key, Body=content)
 
@@ -90,7 +91,7 @@ def download_booster(s3: Any, uri: str) -> bytes:
         PlatformError: S3 refused, or the object is too large.
         ModelError: It is not what a job of ours leaves.
     """
-    bucket, key = _address(uri)
+    bucket, key = bucket_and_key(uri)
     with aws_errors(f"read {uri}"):
         found = s3.get_object(Bucket=bucket, Key=key)
         if found["ContentLength"] > MAX_MODEL_BYTES:
@@ -99,8 +100,3 @@ def download_booster(s3: Any, uri: str) -> bytes:
             )
         content = found["Body"].read()
     return booster_of(io.BytesIO(content))
-
-
-def _address(uri: str) -> tuple[str, str]:
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    return bucket, key

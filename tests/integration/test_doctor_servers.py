@@ -8,80 +8,39 @@ from pathlib import Path
 import boto3
 import pytest
 
-from benchmarks.zenml_on_emulator.servers import BUCKET, IMAGE, REGION, Servers, servers
-from stacks import registration
+from stacks import emulation, registration
 from stacks.doctor.check import Check
 from stacks.doctor.examination import examine
-from stacks.files import ComponentFile, JobFile, SageMakerFile, StackFile
+from stacks.files import StackFile, load_stack
 from tests.conftest import _forget_open_store
 from tests.mlflow_server import free_port
-from tests.unit.test_cost import VARIABLES
+from tests.unit.test_stack_files import VARIABLES
 
-pytestmark = pytest.mark.slow
-
-JOB = JobFile(
-    type="processing",
-    instance_type="ml.m5.large",
-    volume_gb=30,
-    max_runtime_s=3600,
-    spot=False,
-    keep_alive_s=0,
-)
+# The servers outlive the command that starts them, which is what `subprocess` warns of.
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning"),
+]
 
 
 @pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory, zenml_home: Path) -> Iterator[Servers]:
-    """Servers that the environment names."""
-    with (
-        servers(tmp_path_factory.mktemp("servers"), preload=()) as started,
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        for name, value in started.variables.items():
-            if name != "MLFLOW_TRACKING_URI":
-                patch.setenv(name, value)
+def stack(tmp_path_factory: pytest.TempPathFactory, zenml_home: Path) -> Iterator[StackFile]:
+    """A stack of servers that the environment names, which ZenML knows."""
+    state = tmp_path_factory.mktemp("emulator")
+    emulation.start(state=state, told=print, preload=())
+    with pytest.MonkeyPatch.context() as patch:
+        variables = emulation.variables(state=state)
+        for name, value in variables.items():
+            patch.setenv(name, value)
         _forget_open_store()
         boto3.setup_default_session()
-        yield started
-        _forget_open_store()
-
-
-@pytest.fixture(scope="module")
-def stack(started: Servers) -> StackFile:
-    """A stack of these servers, which ZenML knows."""
-    stack = StackFile(
-        name="emulated",
-        emulated=True,
-        components={
-            "orchestrator": ComponentFile(
-                flavor="sagemaker",
-                config={
-                    "region": REGION,
-                    "execution_role": "arn:aws:iam::123456789012:role/jobs",
-                    "bucket": BUCKET,
-                    "instance_type": "ml.m5.large",  # else ZenML adds one of its own
-                },
-            ),
-            "artifact_store": ComponentFile(flavor="s3", config={"path": f"s3://{BUCKET}/runs"}),
-            "experiment_tracker": ComponentFile(
-                flavor="mlflow",
-                config={
-                    "tracking_uri": started.mlflow,
-                    "tracking_username": "me",
-                    "tracking_password": "nobody asks",  # pragma: allowlist secret
-                },
-            ),
-        },
-        sagemaker=SageMakerFile(
-            image=IMAGE,
-            step_jobs={"default": JOB},
-            submitted_job=JOB,
-            subnets=(),
-            security_group_ids=(),
-            tags={},
-        ),
-    )
-    registration.apply(stack)
-    return stack
+        # Emulated, SageMaker knows nothing of MLflow servers, so that this one has an address.
+        mlflow = variables["SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT"]
+        stack = load_stack("sagemaker-emulated", variables | {"SAGEMAKER_MLFLOW": mlflow})
+        registration.apply(stack)
+        yield stack
+    _forget_open_store()
+    emulation.stop(state=state)
 
 
 def by_name(stack: StackFile) -> dict[str, Check]:
@@ -105,7 +64,7 @@ def test_an_emulated_stack_is_all_ok(stack):
         "clock",
         "credentials",
         "SageMaker",
-        f"bucket {BUCKET}",
+        f"bucket {emulation.STACK_VARIABLES['SAGEMAKER_BUCKET']}",
         "MLflow address",
         "MLflow server",
         "MLflow",
@@ -142,7 +101,7 @@ def test_a_zenml_server_that_is_away(stack, monkeypatch):
     assert "does not answer as ZenML does" in problem.found
 
 
-@pytest.mark.usefixtures("started")
+@pytest.mark.usefixtures("stack")
 def test_programs_get_nothing_but_json(run_process, monkeypatch):
     for name, value in VARIABLES.items():
         monkeypatch.setenv(name, value)

@@ -7,7 +7,7 @@ import pytest
 from bank_marketing.dataset import synthetic_source
 from stacks.cost import load_durations
 from stacks.doctor.resources import STEPS_AT_ONCE
-from tests.unit.test_cost import VARIABLES
+from tests.unit.test_stack_files import VARIABLES
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("zenml_home")]
 

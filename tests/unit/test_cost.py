@@ -9,15 +9,8 @@ from platforms.base import Charge
 from stacks import cost
 from stacks.cost import PriceTable
 from stacks.files import SageMakerFile, StackFile, load_stack
+from tests.unit.test_stack_files import VARIABLES
 
-VARIABLES = {
-    "AWS_REGION": "eu-west-1",
-    "SAGEMAKER_ROLE_ARN": "arn:aws:iam::123456789012:role/jobs",
-    "SAGEMAKER_BUCKET": "artifacts",
-    "SAGEMAKER_ECR_REGISTRY": "123456789012.dkr.ecr.eu-west-1.amazonaws.com",
-    "SAGEMAKER_IMAGE": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/steps:1",
-    "SAGEMAKER_MLFLOW": "https://mlflow.example.com",
-}
 PRICES = PriceTable.model_validate(
     {
         "sources": {"a page": {"date": "2026-01-31", "url": "https://example.com", "says": "so"}},

@@ -8,7 +8,7 @@ from stacks.doctor.check import Finding, Look, look_at, ok, problem, unknown
 from stacks.doctor.resources import ResourceLooks
 from stacks.doctor.servers import compare_mlflow, reach
 from stacks.files import StackFile, load_stack
-from tests.unit.test_cost import VARIABLES
+from tests.unit.test_stack_files import VARIABLES
 
 
 @pytest.fixture
