@@ -19,12 +19,11 @@ from bank_marketing.study import (
     FOLD_TREES,
     FOLD_VALUES,
     Ownership,
-    copies,
     drop_copy,
     finish,
-    finished_trials,
     give_back,
     is_copy,
+    standing,
 )
 from bank_marketing.workers import Refusal, Worker, with_answers
 
@@ -79,7 +78,7 @@ class Search:
         self._attempts: dict[Worker, _Attempt] = {}
         self._progress = progress
         self._start_s = time.monotonic()
-        self._resumed = len(finished_trials(study))
+        self._resumed = len(standing(study).finished)
 
     def run(self) -> None:
         """Work until the trials or the time are used up; give back what is not finished then."""
@@ -89,7 +88,7 @@ class Search:
                 self._ownership.show_life()
                 self._ownership.free_stalled()
                 self._begin_trials()
-                finished = finished_trials(self._study)
+                finished = standing(self._study).finished
                 self._progress(self._so_far(finished, left))
                 if len(finished) >= self._settings.trials and not self._attempts:
                     return
@@ -103,14 +102,13 @@ class Search:
         """Give every idle worker a trial, while there are any to begin."""
         for worker in self._workers:
             while worker not in self._attempts:
-                finished = finished_trials(self._study)
-                running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+                finished, running, copies = standing(self._study)
                 begun = len(finished) + len(running)
                 if begun >= self._settings.trials:
                     return
                 known = {trial.number for trial in (*finished, *running)}
                 # Seeded by position, a search that was interrupted goes on as if it had not been.
-                position = begun + copies(self._study)
+                position = begun + copies
                 self._study.sampler = TPESampler(seed=self._settings.seed + position)
                 trial = self._study.ask(self._distributions)
                 self._ownership.claim(trial)

@@ -179,14 +179,35 @@ def _owner(trial: FrozenTrial) -> str:
     return owner
 
 
-def finished_trials(study: optuna.Study) -> list[FrozenTrial]:
-    """Return the trials that have come to an end by themselves, in the order they began."""
-    ended = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-    return [
-        trial
-        for trial in study.get_trials(deepcopy=False, states=ended)
-        if trial.state != TrialState.FAIL or ERROR in trial.user_attrs
-    ]
+class Standing(NamedTuple):
+    """How far a study is at one moment.
+
+    `finished` came to an end by themselves, in the order they began; `running` have not yet ended.
+    `copies` were dropped because another process had begun the same.
+    """
+
+    finished: tuple[FrozenTrial, ...]
+    running: tuple[FrozenTrial, ...]
+    copies: int
+
+
+def standing(study: optuna.Study) -> Standing:
+    """Read a study once: a trial that ends while two readings are made is in both, or in none."""
+    trials = study.get_trials(deepcopy=False)
+    return Standing(
+        finished=tuple(
+            trial
+            for trial in trials
+            if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
+            or (trial.state == TrialState.FAIL and ERROR in trial.user_attrs)
+        ),
+        running=tuple(
+            trial
+            for trial in trials
+            if trial.state == TrialState.RUNNING and _COPY not in trial.user_attrs
+        ),
+        copies=sum(_COPY in trial.user_attrs for trial in trials),
+    )
 
 
 def is_copy(study: optuna.Study, number: int, *, known: Collection[int]) -> bool:
@@ -215,15 +236,9 @@ def is_copy(study: optuna.Study, number: int, *, known: Collection[int]) -> bool
 
 
 def drop_copy(study: optuna.Study, trial: optuna.Trial) -> None:
-    """End a trial of which `is_copy` is true; it counts for nothing but `copies`."""
+    """End a trial of which `is_copy` is true; it counts for nothing but `Standing.copies`."""
     trial.set_user_attr(_COPY, value=True)
     finish(study, trial.number, TrialState.FAIL)
-
-
-def copies(study: optuna.Study) -> int:
-    """Return how many trials were dropped because another process had begun the same."""
-    failed = study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
-    return sum(_COPY in trial.user_attrs for trial in failed)
 
 
 def give_back(study: optuna.Study, number: int) -> None:

@@ -28,7 +28,7 @@ from bank_marketing.dataset import fingerprint
 from bank_marketing.errors import SettingsError
 from bank_marketing.folds import Metric, fold_rows, impatient, quickest_first
 from bank_marketing.search import Search, TuningProgress, distribution
-from bank_marketing.study import ERROR, FOLD_TREES, FOLD_VALUES, finished_trials, open_study
+from bank_marketing.study import ERROR, FOLD_TREES, FOLD_VALUES, open_study, standing
 from bank_marketing.workers import start_workers
 
 _MIN_TRIALS_FOR_IMPORTANCES = 20
@@ -130,14 +130,14 @@ def tune(
     ) as study:
         for point in points:
             study.enqueue_trial(point, skip_if_exists=True)
-        resumed = len(finished_trials(study))
+        resumed = len(standing(study).finished)
         if resumed < settings.trials:
             with start_workers(settings.workers) as workers:
                 ordered = quickest_first(rows, impatient(model))
                 for worker in workers:
                     worker.take(ordered, settings.metric)
                 Search(study, model, settings, workers, progress).run()
-        trials = tuple(_trial(trial) for trial in finished_trials(study))
+        trials = tuple(_trial(trial) for trial in standing(study).finished)
     return tuning_of(name, model, settings, trials=trials, resumed=resumed)
 
 

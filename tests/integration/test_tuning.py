@@ -13,7 +13,7 @@ import pytest
 from bank_marketing.config import ModelSettings, Range, TuningSettings
 from bank_marketing.errors import PlatformError, SettingsError
 from bank_marketing.folds import CrossValidation, fold_rows, quickest_first
-from bank_marketing.study import finished_trials, open_study
+from bank_marketing.study import open_study, standing
 from bank_marketing.tuning import Tuning, tune
 from tests.postgres_server import serve_postgres
 
@@ -140,14 +140,14 @@ def stored(name, folder, storage=None):
     with open_study(name, maximize=False, storage=storage, folder=folder) as study:
         return {
             trial.number: (trial.params, trial.value, trial.intermediate_values)
-            for trial in finished_trials(study)
+            for trial in standing(study).finished
         }
 
 
 def owners(name, folder, storage):
     """Return the processes that finished a trial."""
     with open_study(name, maximize=False, storage=storage, folder=folder) as study:
-        return {trial.user_attrs["owner"] for trial in finished_trials(study)}
+        return {trial.user_attrs["owner"] for trial in standing(study).finished}
 
 
 def without_seconds(tuning):

@@ -10,13 +10,12 @@ from bank_marketing.errors import PlatformError
 from bank_marketing.study import (
     ERROR,
     Ownership,
-    copies,
     drop_copy,
     finish,
-    finished_trials,
     give_back,
     is_copy,
     open_study,
+    standing,
 )
 
 SPACE = {"max_depth": optuna.distributions.IntDistribution(1, 10)}
@@ -53,7 +52,7 @@ def test_a_study_is_found_again_with_its_trials(study, storage, tmp_path):
     finish(study, study.ask(SPACE).number, TrialState.COMPLETE, 0.5)
 
     with open_study("test", maximize=False, storage=storage, folder=tmp_path) as again:
-        values = [trial.value for trial in finished_trials(again)]
+        values = [trial.value for trial in standing(again).finished]
 
     assert values == [0.5]
 
@@ -67,7 +66,7 @@ def test_a_line_that_a_killed_writer_left_unfinished_is_dropped(tmp_path):
     with open_study("test", maximize=False, storage=None, folder=tmp_path) as study:
         finish(study, study.ask(SPACE).number, TrialState.COMPLETE, 0.25)
     with open_study("test", maximize=False, storage=None, folder=tmp_path) as study:
-        values = [trial.value for trial in finished_trials(study)]
+        values = [trial.value for trial in standing(study).finished]
 
     assert values == [0.5, 0.25]
 
@@ -80,7 +79,7 @@ def test_a_trial_that_is_given_back_is_the_next_one_and_counts_once(study):
     finish(study, second.number, TrialState.COMPLETE, 0.5)
 
     assert second.params == first.params
-    assert [trial.number for trial in finished_trials(study)] == [second.number]
+    assert [trial.number for trial in standing(study).finished] == [second.number]
 
 
 def test_a_trial_that_failed_by_itself_counts(study):
@@ -89,7 +88,7 @@ def test_a_trial_that_failed_by_itself_counts(study):
 
     finish(study, trial.number, TrialState.FAIL)
 
-    assert [each.number for each in finished_trials(study)] == [trial.number]
+    assert [each.number for each in standing(study).finished] == [trial.number]
 
 
 def test_a_trial_ends_only_once(study):
@@ -189,7 +188,25 @@ def test_of_equal_trials_begun_at_the_same_moment_the_second_is_a_copy(study, kn
 def test_a_dropped_copy_does_not_count_as_finished(study):
     drop_copy(study, study.ask(SPACE))
 
-    assert (finished_trials(study), copies(study)) == ([], 1)
+    assert standing(study) == ((), (), 1)
+
+
+def test_every_trial_counts_once_while_others_end_some(study, monkeypatch):
+    ends, becomes_a_copy = study.ask(SPACE), study.ask(SPACE)
+    read = study.get_trials
+
+    def read_while_others_work(**options):
+        trials = read(**options)
+        finish(study, ends.number, TrialState.COMPLETE, 0.5)
+        becomes_a_copy.set_user_attr("copy", value=True)  # the first half of dropping it
+        return trials
+
+    monkeypatch.setattr(study, "get_trials", read_while_others_work)
+
+    first, second = standing(study), standing(study)
+
+    assert len(first.finished + first.running) + first.copies == 2
+    assert len(second.finished + second.running) + second.copies == 2
 
 
 @pytest.mark.parametrize(
