@@ -290,7 +290,7 @@ class GateSettings(Settings):
 class RegistrySettings(Settings):
     """Under which name models are registered."""
 
-    model_name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,62}$")]
+    model_name: Annotated[str, Field(pattern=r"^[a-z](-*[a-z0-9]){1,62}$")]
 
 
 class TrainingSettings(Settings):

@@ -39,8 +39,10 @@ def list_versions(stack: str) -> None:
     if not versions:
         click.echo(f"no version of {name!r} is registered; run `python run.py --pipeline training`")
         return
+    from registry.packages import packages_of
+
     rows = [(version, registry.run_facts(version.run_id)) for version in versions]
-    console.print(model_tables.overview(name, rows))
+    console.print(model_tables.overview(name, rows, packages_of(versions)))
 
 
 @command.command("show")
@@ -49,8 +51,11 @@ def list_versions(stack: str) -> None:
 def show_version(version: str, stack: str) -> None:
     """Show one VERSION, by number or alias, and what happened to it."""
     registry = _registry(stack)
+    from registry.packages import packages_of
+
     found = registry.version(_model_name(), version)
-    console.print(model_tables.details(found, registry.run_facts(found.run_id)))
+    package = packages_of([found]).get(found.version)
+    console.print(model_tables.details(found, registry.run_facts(found.run_id), package))
     if history(found):
         console.print(model_tables.events(found))
 
@@ -61,7 +66,7 @@ def show_version(version: str, stack: str) -> None:
 @DRY_RUN
 @STACK
 def promote_version(version: str, because: str, dry_run: bool, stack: str) -> None:
-    """Make VERSION, a number or an alias, the champion in both registries."""
+    """Make VERSION, a number or an alias, the champion in every registry."""
     registry = _registry(stack)
     from registry.promotion import plan_promotion
 
@@ -130,7 +135,7 @@ def _finish(registry: ModelRegistry, promotion: "Promotion", *, dry_run: bool) -
 
     number = promotion.version.version
     if not promotion.changes:
-        click.echo(f"version {number} is the {CHAMPION} in both registries: nothing to do")
+        click.echo(f"version {number} is the {CHAMPION} in every registry: nothing to do")
         return
     if not dry_run:
         carry_out(registry, promotion)

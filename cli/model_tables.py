@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 from rich.tree import Tree
 
-from platforms.base import ModelVersion, RunFacts
+from platforms.base import ModelPackage, ModelVersion, RunFacts
 from registry.history import HISTORY, Event, approval, history
 
 if TYPE_CHECKING:
@@ -24,13 +24,19 @@ Pair = tuple[ModelVersion, ModelVersion]
 FactsPair = tuple[RunFacts, RunFacts]
 
 
-def overview(name: str, versions: Iterable[tuple[ModelVersion, RunFacts]]) -> Table:
-    """One line for each version."""
+def overview(
+    name: str,
+    versions: Iterable[tuple[ModelVersion, RunFacts]],
+    packages: Mapping[str, ModelPackage],
+) -> Table:
+    """One line for each version; `packages` of SageMaker by number, if there are any."""
     table = Table("version", "aliases", "approved", "ROC-AUC", "created (UTC)", "data", "run")
     table.title = name
+    if packages:
+        table.add_column("SageMaker")
     for version, facts in versions:
         approved = approval(version)
-        table.add_row(
+        cells = [
             version.version,
             ", ".join(version.aliases),
             f"by {approved.who}" if approved else "no",
@@ -38,11 +44,14 @@ def overview(name: str, versions: Iterable[tuple[ModelVersion, RunFacts]]) -> Ta
             version.created[:16].replace("T", " "),
             version.tags["data_source"],
             version.tags["zenml_run_name"],
-        )
+        ]
+        if version.version in packages:
+            cells.append(_package(packages[version.version]))
+        table.add_row(*cells)
     return table
 
 
-def details(version: ModelVersion, facts: RunFacts) -> Table:
+def details(version: ModelVersion, facts: RunFacts, package: ModelPackage | None) -> Table:
     """All that is known of a version but its history."""
     table = Table(
         Column(),
@@ -55,6 +64,7 @@ def details(version: ModelVersion, facts: RunFacts) -> Table:
         "created": version.created,
         "bundle": version.bundle_uri,
         "mlflow_run_id": version.run_id,
+        **({"sagemaker": _package(package)} if package else {}),
         **dict(sorted(version.tags.items())),
         **{name: _metric(facts, name) for name in _with_intervals(facts)},
     }
@@ -81,6 +91,8 @@ def lineage_tree(ancestry: "Ancestry") -> Tree:
     """Draw what a version came from, each part below what it went into."""
     aliases = f" ({', '.join(ancestry.aliases)})" if ancestry.aliases else ""
     root = Tree(f"{ancestry.name} version {ancestry.version}{aliases}, {ancestry.created}")
+    if ancestry.sagemaker_model_package_arn:
+        root.add(f"SageMaker model package {ancestry.sagemaker_model_package_arn}")
     bundle = root.add(escape(f"bundle {ancestry.bundle_uri}"))
     mlflow_run = bundle.add(f"MLflow run {ancestry.mlflow_run_id} ({ancestry.mlflow_run_name})")
     zenml_run = mlflow_run.add(f"ZenML run {ancestry.zenml_run_id} ({ancestry.zenml_run_name})")
@@ -170,6 +182,10 @@ def _metric(facts: RunFacts, name: str) -> str:
         return ""
     value, low, high = (facts.metrics[f"{name}{suffix}"] for suffix in ("", *BOUNDS))
     return f"{value:.4f} ({low:.4f} to {high:.4f})"
+
+
+def _package(package: ModelPackage) -> str:
+    return f"{package.short_name} {package.approval}, {package.stage}"
 
 
 def _what(event: Event) -> str:

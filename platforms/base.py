@@ -201,6 +201,51 @@ class TrainingJobs(Protocol):
         """
 
 
+Approval = Literal["PendingManualApproval", "Approved", "Rejected"]
+
+
+class ModelPackage(Settings):
+    """A version of a model as SageMaker's registry has it; `stage` is "none" until it is set."""
+
+    arn: str
+    approval: Approval
+    stage: str
+
+    @property
+    def short_name(self) -> str:
+        """The name of its group and its number there."""
+        return self.arn.partition("/")[2]
+
+
+class ModelPackages(Protocol):
+    """SageMaker's registry, from which its endpoints and other accounts take models.
+
+    Every method raises `PlatformError` when AWS refuses or cannot be reached.
+    """
+
+    def packages(self, name: str) -> Mapping[str, ModelPackage]:
+        """Return each package of the model `name` by its ARN; none if the model is unknown."""
+
+    def set_approval(self, arn: str, approval: Approval, because: str) -> None:
+        """Say whether a package may be deployed."""
+
+    def set_stage(self, arn: str, stage: str) -> None:
+        """Put a package in a stage of its life."""
+
+    def delete(self, arn: str) -> None:
+        """Remove a package; do nothing if it is gone."""
+
+
+class PackagePublisher(Protocol):
+    """Makes packages of bundles; raises `PlatformError` when AWS refuses or cannot be reached."""
+
+    def publish(self, version: ModelVersion, bundle: Bundle, facts: Mapping[str, str]) -> str:
+        """Store `bundle` as a package of the version's model, and return its ARN.
+
+        It waits for approval; `facts` are kept with it.
+        """
+
+
 class ModelRegistry(Protocol):
     """Where runs are recorded and models registered.
 

@@ -1,6 +1,13 @@
 """Which implementation stands behind each interface."""
 
-from platforms.base import Executions, JobPlace, ModelRegistry, TrainingJobs
+from platforms.base import (
+    Executions,
+    JobPlace,
+    ModelPackages,
+    ModelRegistry,
+    PackagePublisher,
+    TrainingJobs,
+)
 
 
 def model_registry(tracking_uri: str) -> ModelRegistry:
@@ -30,5 +37,23 @@ def sagemaker_training_jobs(place: JobPlace) -> TrainingJobs:
     from platforms.sagemaker.training_jobs import SageMakerTrainingJobs
 
     return SageMakerTrainingJobs(
+        place, client("sagemaker", place.region), client("s3", place.region)
+    )
+
+
+def model_packages(region: str) -> ModelPackages:
+    """Return SageMaker's registry in `region`."""
+    from platforms.sagemaker.model_packages import SageMakerModelPackages
+    from platforms.sagemaker.session import client  # boto3 takes half a second
+
+    return SageMakerModelPackages(client("sagemaker", region))
+
+
+def package_publisher(place: JobPlace) -> PackagePublisher:
+    """Return what makes packages of models, whose files it keeps at `place`."""
+    from platforms.sagemaker.model_packages import SageMakerPackagePublisher
+    from platforms.sagemaker.session import client  # boto3 takes half a second
+
+    return SageMakerPackagePublisher(
         place, client("sagemaker", place.region), client("s3", place.region)
     )

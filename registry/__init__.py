@@ -1,1 +1,1 @@
-"""Model versions across MLflow and ZenML: one number, the same in both."""
+"""Model versions across MLflow, ZenML and SageMaker: each knows its like in the others."""

@@ -1,4 +1,4 @@
-"""What the active stack offers to steps: model registry, jobs, and a place for studies."""
+"""What the active stack offers to steps: registries, jobs, and a place for studies."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,8 +10,8 @@ from zenml.client import Client
 from zenml.integrations.mlflow.experiment_trackers import MLFlowExperimentTracker
 
 from bank_marketing.errors import PlatformError
-from platforms.base import JobPlace, ModelRegistry, TrainingJobs
-from platforms.factory import model_registry, sagemaker_training_jobs
+from platforms.base import JobPlace, ModelRegistry, PackagePublisher, TrainingJobs
+from platforms.factory import model_registry, package_publisher, sagemaker_training_jobs
 from registry.lineage import JOB_PLACE
 
 
@@ -56,16 +56,30 @@ def training_jobs() -> TrainingJobs:
     Raises:
         PlatformError: The run's stack has no SageMaker.
     """
-    run = get_step_context().pipeline_run
-    text = run.config.extra.get(JOB_PLACE)
-    if not text:
+    place = _job_place()
+    if place is None:
         raise PlatformError(
             "this run's stack submits no SageMaker jobs: use `--stack sagemaker` or "
             "`--stack sagemaker-emulated`, or tuning.backend=optuna and training.backend=step"
         )
+    return sagemaker_training_jobs(place)
+
+
+def active_publisher() -> PackagePublisher | None:
+    """Return what makes packages of the current step's models, if its stack has SageMaker."""
+    place = _job_place()
+    return package_publisher(place) if place else None
+
+
+def _job_place() -> JobPlace | None:
+    """Return where the current step's run submits jobs and keeps their files, if it does."""
+    run = get_step_context().pipeline_run
+    text = run.config.extra.get(JOB_PLACE)
+    if not text:
+        return None
     place = JobPlace.model_validate_json(text)
     uri = f"{place.output_uri.rstrip('/')}/{run.id}"
-    return sagemaker_training_jobs(place.model_copy(update={"output_uri": uri}))
+    return place.model_copy(update={"output_uri": uri})
 
 
 def _tracker() -> MLFlowExperimentTracker:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from bank_marketing.config import Settings
 from platforms.base import ModelRegistry, ModelVersion
 from registry.lineage import GIT_COMMIT, JUDGED_AGAINST
+from registry.packages import PACKAGE
 
 
 class DataAncestry(Settings):
@@ -34,6 +35,7 @@ class Ancestry(Settings):
     zenml_run_id: str
     zenml_run_name: str
     zenml_model_version_id: str
+    sagemaker_model_package_arn: str | None
     stack: str
     git_commit: str
     data: DataAncestry
@@ -42,7 +44,7 @@ class Ancestry(Settings):
 
 
 def trace(registry: ModelRegistry, version: ModelVersion) -> Ancestry:
-    """Gather what both registries and the tracked run say of how `version` came about."""
+    """Gather what the registries and the tracked run say of how `version` came about."""
     run, tags = registry.run_facts(version.run_id), version.tags
     return Ancestry(
         name=version.name,
@@ -55,6 +57,7 @@ def trace(registry: ModelRegistry, version: ModelVersion) -> Ancestry:
         zenml_run_id=tags["zenml_run_id"],
         zenml_run_name=tags["zenml_run_name"],
         zenml_model_version_id=tags["zenml_model_version_id"],
+        sagemaker_model_package_arn=tags.get(PACKAGE),
         stack=tags["zenml_stack"],
         git_commit=tags[GIT_COMMIT],
         data=DataAncestry(

@@ -1,10 +1,10 @@
-"""Who is the champion: decided in MLflow and ZenML together, with who, when and why."""
+"""Who is the champion: decided in every registry together, with who, when and why."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass
 
 from bank_marketing.errors import PlatformError
-from platforms.base import CHALLENGER, CHAMPION, ModelRegistry, ModelVersion
+from platforms.base import CHALLENGER, CHAMPION, ModelPackage, ModelRegistry, ModelVersion
 from registry.history import (
     HISTORY,
     Action,
@@ -17,6 +17,7 @@ from registry.history import (
     predecessor,
     to_json,
 )
+from registry.packages import approve_package, packages_of, set_package_stages
 from registry.transaction import together
 from registry.zenml_versions import (
     copy_history,
@@ -30,11 +31,11 @@ from registry.zenml_versions import (
 
 @dataclass(frozen=True)
 class Promotion:
-    """What is left to do until `version` is the champion in both registries.
+    """What is left to do until `version` is the champion in every registry.
 
     `former` is the champion in MLflow, which may be the version itself; `event` is None where the
     history knows already how it became that. `stages` are to be set in ZenML, where they are now
-    `stages_before`.
+    `stages_before`, and `package_stages` in SageMaker, where the model has these `packages`.
     """
 
     version: ModelVersion
@@ -42,6 +43,8 @@ class Promotion:
     event: Event | None
     stages: dict[str, str]
     stages_before: dict[str, str]
+    packages: dict[str, ModelPackage]
+    package_stages: dict[str, str]
     history_is_copied: bool
 
     @property
@@ -61,6 +64,9 @@ class Promotion:
             f"ZenML: {name} from {self.stages_before[name]} to {stage}"
             for name, stage in self.stages.items()
         ]
+        for name, stage in self.package_stages.items():
+            package = self.packages[name]
+            found.append(f"SageMaker: {package.short_name} from {package.stage} to {stage}")
         if self.event:
             event = f"{self.event.action} by {self.event.who}: {self.event.because}"
             found.append(f"MLflow: history of version {number}: {event}")
@@ -130,12 +136,19 @@ def plan(
             f"the {CHAMPION} in a registry of this machine only; train on real data"
         )
     stages = stages_of(name)
+    versions = registry.versions(name)
+    packages = packages_of(versions)
     if crowned not in stages:
         raise PlatformError(
             f"ZenML has no {crowned} of model {name!r}, which MLflow has; was it deleted there, or "
             "registered with another ZenML server?"
         )
-    versions = registry.versions(name)
+    package = packages.get(version.version)
+    if package and package.approval != "Approved":
+        raise PlatformError(
+            f"SageMaker has {package.short_name} as {package.approval}; run "
+            f"`python run.py model approve {version.version} --because TEXT`"
+        )
     former = champion(versions)
     reigns = former is not None and former.version == version.version
     known = reigns and any(event.crowns for event in history(version))
@@ -155,6 +168,12 @@ def plan(
             challenger=zenml_name(challenger.version) if challenger else None,
         ),
         stages_before=stages,
+        packages=packages,
+        package_stages=stage_changes(
+            {number: each.stage for number, each in packages.items()},
+            champion=version.version,
+            challenger=challenger.version if challenger else None,
+        ),
         history_is_copied=has_history(name, version.version, history(version)),
     )
 
@@ -166,7 +185,7 @@ def carry_out(registry: ModelRegistry, promotion: Promotion) -> None:
     former champion, one killed after it the new one, and promoting the champion does the rest.
 
     Raises:
-        PlatformError: MLflow refused; says whether both registries are as they were.
+        PlatformError: MLflow or SageMaker refused; says whether every registry is as it was.
     """
     version, former = promotion.version, promotion.former
     name, number = version.name, version.version
@@ -174,6 +193,13 @@ def carry_out(registry: ModelRegistry, promotion: Promotion) -> None:
         before = {each: promotion.stages_before[each] for each in promotion.stages}
         undo.callback(set_stages, name, before)
         set_stages(name, promotion.stages)
+        packages = promotion.packages
+        undo.callback(
+            set_package_stages,
+            packages,
+            {each: packages[each].stage for each in promotion.package_stages},
+        )
+        set_package_stages(packages, promotion.package_stages)
         if promotion.event:
             _note(registry, version, promotion.event, undo)
         if promotion.moves_alias:
@@ -189,17 +215,20 @@ def carry_out(registry: ModelRegistry, promotion: Promotion) -> None:
 def approve(registry: ModelRegistry, name: str, wanted: str, reason: Reason) -> Event:
     """Approve version or alias `wanted`, and return the approval: an earlier one if there is one.
 
+    Also after an earlier approval its package is approved, if SageMaker has that otherwise.
+
     Raises:
-        PlatformError: There is no such version, or MLflow refused.
+        PlatformError: There is no such version, or MLflow or SageMaker refused.
     """
     version = registry.version(name, wanted)
     earlier = approval(version)
-    if earlier is not None:
-        return earlier
-    event = Event(action="approved", former=None, **dict(reason))
+    event = earlier or Event(action="approved", former=None, **dict(reason))
     with together(f"version {version.version} was not approved") as undo:
-        _note(registry, version, event, undo)
-        copy_history(name, version.version, (*history(version), event))
+        for package in packages_of([version]).values():
+            approve_package(package, event, undo)
+        if earlier is None:
+            _note(registry, version, event, undo)
+            copy_history(name, version.version, (*history(version), event))
     return event
 
 

@@ -1,4 +1,4 @@
-"""Changes in two registries that stand together, or not at all."""
+"""Changes in several registries that stand together, or not at all."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,7 +11,7 @@ def together(failure: str) -> Iterator[ExitStack]:
     """Give the block a stack for what undoes its changes; it is used unless the block succeeds.
 
     Raises:
-        PlatformError: A registry refused; says that `failure`, and whether both are as they were.
+        PlatformError: A registry refused; says that `failure`, and whether all are as they were.
     """
     refusal = None
     try:
@@ -24,10 +24,8 @@ def together(failure: str) -> Iterator[ExitStack]:
             undo.pop_all()
     except PlatformError as error:
         if error is refusal:
-            raise PlatformError(
-                f"{error}; {failure}, and both registries are as they were"
-            ) from error
+            raise PlatformError(f"{error}; {failure}, and every registry is as it was") from error
         raise PlatformError(
             f"{refusal or 'interrupted'}; {failure}, and undoing what had been done failed as "
-            f"well: {error}; do it again as soon as both registries answer"
+            f"well: {error}; do it again as soon as every registry answers"
         ) from error

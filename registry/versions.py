@@ -1,6 +1,7 @@
-"""Register a model in MLflow and ZenML under one number, each side naming the other."""
+"""Register a model in every registry of its stack, each one naming the others."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 from uuid import UUID
 
 from zenml import log_metadata
@@ -9,15 +10,23 @@ from zenml.models import ModelVersionArtifactRequest
 
 from bank_marketing.bundle import Bundle
 from bank_marketing.errors import PlatformError
-from platforms.base import CHALLENGER, ModelRegistry, ModelVersion, TrackedRun
+from platforms.base import CHALLENGER, ModelRegistry, ModelVersion, PackagePublisher, TrackedRun
 from registry.history import Reason, champion
+from registry.packages import PACKAGE, delete_package, make_challenger
 from registry.promotion import carry_out, is_synthetic, plan
 from registry.transaction import together
 from registry.zenml_versions import STAGING, set_stages, stages_of, zenml_name
 
 
+class Registries(NamedTuple):
+    """Where a stack registers beside ZenML: in MLflow, and in SageMaker if it has that."""
+
+    mlflow: ModelRegistry
+    sagemaker: PackagePublisher | None
+
+
 def register(
-    registry: ModelRegistry,
+    registries: Registries,
     name: str,
     bundle: Bundle,
     run: TrackedRun,
@@ -25,19 +34,33 @@ def register(
     tags: Mapping[str, str],
     artifact_ids: tuple[UUID, ...],
 ) -> ModelVersion:
-    """Make `bundle` the next version of `name` and the challenger in both registries, or in none.
+    """Make `bundle` the next version of `name` and the challenger in every registry, or in none.
 
     Raises:
-        PlatformError: A registry refused; nothing is left behind in the other.
+        PlatformError: A registry refused; nothing is left behind in the others.
     """
+    registry, publisher = registries
     with together(f"no version of {name!r} was registered") as undo:
         version = registry.register(name, bundle, run, tags)
         undo.callback(registry.delete, name, version.version)
         stages = stages_of(name)
         zenml_version_id = _create_in_zenml(version, tags)
         undo.callback(Client().delete_model_version, zenml_version_id)
-        _describe_in_zenml(version, zenml_version_id, tags, artifact_ids)
-        registry.tag(name, version.version, {"zenml_model_version_id": str(zenml_version_id)})
+        names = {"zenml_model_version_id": str(zenml_version_id)}
+        if publisher:
+            facts = {
+                **tags,
+                **names,
+                "mlflow_model_version": version.version,
+                "mlflow_run_id": version.run_id,
+                "bundle_sha256": bundle.checksum,
+            }
+            names[PACKAGE] = publisher.publish(version, bundle, facts)
+            undo.callback(delete_package, names[PACKAGE])
+        _describe_in_zenml(version, zenml_version_id, {**tags, **names}, artifact_ids)
+        registry.tag(name, version.version, names)
+        if publisher:
+            make_challenger(names[PACKAGE], registry.versions(name), undo)
         undo.callback(set_stages, name, {v: each for v, each in stages.items() if each == STAGING})
         set_stages(name, {zenml_name(version.version): STAGING})
         registry.set_alias(name, CHALLENGER, version.version)

@@ -38,13 +38,15 @@ def stage_changes(
 
     Args:
         stages: The present stage of each version by name.
-        champion: Its name; one of `stages`.
-        challenger: Its name, perhaps the champion's; one that ZenML lacks is left out.
+        champion: Its name.
+        challenger: Its name, perhaps the champion's.
+            Either is left out where it is none of `stages`.
     """
     wanted = {name: ARCHIVED for name, stage in stages.items() if stage in (PRODUCTION, STAGING)}
-    if challenger is not None and challenger in stages:
+    if challenger in stages:
         wanted[challenger] = STAGING
-    wanted[champion] = PRODUCTION
+    if champion in stages:
+        wanted[champion] = PRODUCTION
     return {name: stage for name, stage in wanted.items() if stage != stages[name]}
 
 

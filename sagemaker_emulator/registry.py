@@ -10,7 +10,7 @@ from sagemaker_emulator.records import Record, page
 
 # API reference of ListModelPackages and ListModelPackageGroups; other listings are descending.
 _ORDER = {"SortOrder": "Ascending"}
-_UPDATED = ("ModelApprovalStatus", "ApprovalDescription", "SourceUri")
+_UPDATED = ("ModelApprovalStatus", "ApprovalDescription", "ModelLifeCycle", "SourceUri")
 _UPDATES = {"ModelPackageArn", *_UPDATED, "CustomerMetadataProperties"}
 
 

@@ -3,6 +3,7 @@
 import gzip
 import io
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
@@ -18,20 +19,25 @@ SCRIPT = "train.py"
 _JOBS = Path(__file__).parent.parent.parent / "sagemaker_jobs"
 
 MAX_MODEL_BYTES = 2**30
-_SCRIPT_MODE = 0o644
+_FILE_MODE = 0o644
 
 
 def packed_code() -> bytes:
-    """Return `sourcedir.tar.gz` with the script of a job; equal code gives equal bytes."""
-    script = (_JOBS / SCRIPT).read_bytes()
+    """Return `sourcedir.tar.gz` with the script of a job."""
+    return packed_files({SCRIPT: (_JOBS / SCRIPT).read_bytes()})
+
+
+def packed_files(files: Mapping[str, bytes]) -> bytes:
+    """Return files by name as a `.tar.gz`; equal files give equal bytes."""
     packed = io.BytesIO()
     with (
         gzip.GzipFile(fileobj=packed, mode="wb", filename="", mtime=0) as stream,
         tarfile.open(fileobj=stream, mode="w") as tar,
     ):
-        entry = tarfile.TarInfo(SCRIPT)
-        entry.size, entry.mode = len(script), _SCRIPT_MODE
-        tar.addfile(entry, io.BytesIO(script))
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(content), _FILE_MODE
+            tar.addfile(entry, io.BytesIO(content))
     return packed.getvalue()
 
 

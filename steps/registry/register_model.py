@@ -14,9 +14,9 @@ from bank_marketing.slices import Slices
 from bank_marketing.threshold import Threshold
 from bank_marketing.validation import ValidationReport
 from platforms.base import TrackedRun
-from registry.active import active_registry
+from registry.active import active_publisher, active_registry
 from registry.lineage import lineage_tags
-from registry.versions import crown_if_vacant, register
+from registry.versions import Registries, crown_if_vacant, register
 from reports.model_card import markdown_model_card, render_model_card
 
 
@@ -48,7 +48,7 @@ def register_model(
     inputs = get_step_context().inputs
     registry = active_registry()
     version = register(
-        registry,
+        Registries(registry, active_publisher()),
         settings.model_name,
         bundle,
         experiment,

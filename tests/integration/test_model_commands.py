@@ -19,7 +19,7 @@ from platforms.mlflow_registry import MlflowRegistry
 from registry.active import active_registry, tracking_uri
 from registry.history import HISTORY, Reason, history
 from registry.promotion import approve, carry_out, plan_promotion
-from registry.versions import crown_if_vacant, register
+from registry.versions import Registries, crown_if_vacant, register
 from registry.zenml_versions import set_stages, stages_of
 from stacks import registration
 from stacks.files import load_stack
@@ -90,7 +90,7 @@ def publish(
                 pages={},
             ),
         )
-        return register(registry, name, bundle, run, tags=tags, artifact_ids=())
+        return register(Registries(registry, None), name, bundle, run, tags=tags, artifact_ids=())
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +200,7 @@ class TestPromoting:
 
         again = promote("3")
 
-        assert again.output == "version 3 is the champion in both registries: nothing to do\n"
+        assert again.output == "version 3 is the champion in every registry: nothing to do\n"
         assert len(store.events("3")) == 1
 
     def test_what_a_killed_process_left_half_done_is_completed(self, store, promote):
@@ -420,7 +420,7 @@ class TestSharedRegistry:
         approve(shared, NAME, "3", reason())
         promotion = plan_promotion(shared, NAME, "3", reason())
 
-        with pytest.raises(PlatformError, match="and both registries are as they were"):
+        with pytest.raises(PlatformError, match="and every registry is as it was"):
             carry_out(Dying(server.url), promotion)
 
         assert (store.champion, store.stages) == ("1", STAGES)

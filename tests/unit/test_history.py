@@ -142,7 +142,10 @@ def test_a_champion_who_was_deleted_ends_the_chain():
         pytest.param(
             {"v1": "none"}, *("v1", None, {"v1": "production"}), id="nobody is the challenger"
         ),
-        pytest.param({"v1": "production"}, *("v1", "v2", {}), id="the challenger is not in ZenML"),
+        pytest.param({"v1": "production"}, *("v1", "v2", {}), id="the challenger is not there"),
+        pytest.param(
+            {"v1": "production"}, *("v2", None, {"v1": "archived"}), id="nor the champion"
+        ),
     ],
 )
 def test_stages_follow_the_aliases(stages, champion, challenger, expected):
