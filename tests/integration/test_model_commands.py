@@ -10,20 +10,20 @@ import pytest
 from mlflow import MlflowClient
 from zenml.client import Client
 
-from bank_marketing.dataset import DataOrigin
 from bank_marketing.errors import PlatformError
 from bank_marketing.model import train_bundle
-from platforms.base import CHALLENGER, CHAMPION, ModelRegistry, ModelVersion, RunRecord
+from platforms.base import CHALLENGER, CHAMPION, ModelRegistry
 from platforms.factory import model_registry
 from platforms.mlflow_registry import MlflowRegistry
 from registry.active import active_registry, tracking_uri
 from registry.history import HISTORY, Reason, history
 from registry.promotion import approve, carry_out, plan_promotion
-from registry.versions import Registries, crown_if_vacant, register
+from registry.versions import crown_if_vacant
 from registry.zenml_versions import set_stages, stages_of
 from stacks import registration
 from stacks.files import load_stack
 from tests.mlflow_server import Server, free_port, serve
+from tests.published_versions import publish
 
 pytestmark = pytest.mark.slow
 
@@ -52,45 +52,6 @@ class Store:
 
     def events_in_zenml(self, version: str) -> list[Any]:
         return Client().get_model_version(NAME, f"v{version}").run_metadata[HISTORY]
-
-
-def publish(
-    registry: ModelRegistry, bundle, name: str, *, judged_against: str = "", **changes: Any
-) -> ModelVersion:
-    """Register a version as a run does whose test had the metrics and data of `changes`."""
-    values = {"data": "uci", "auc": 0.77, "depth": 5, "fingerprint": "b" * 64, **changes}
-    data = DataOrigin(
-        origin=values["data"],
-        uri="https://example.org/table.csv",
-        sha256="a" * 64,
-        edition="semicolon",
-        fingerprint=values["fingerprint"],
-        rows=4000,
-    )
-    metrics = {"test_roc_auc": 0, "test_roc_auc_low": -0.02, "test_roc_auc_high": 0.02}
-    tags = {
-        "zenml_run_id": "12345678-0000-0000-0000-000000000000",
-        "zenml_run_name": "training-1",
-        "zenml_stack": "bank-marketing-local",
-        "data_source": data.origin,
-        "data_sha256": data.sha256,
-        "data_fingerprint": data.fingerprint,
-        "git_commit": "c" * 40,
-        "judged_against": judged_against,
-    }
-    with mlflow.start_run():
-        run = registry.active_run()
-        registry.record(
-            run,
-            RunRecord(
-                parameters={"model.max_depth": str(values["depth"]), "split.seed": "42"},
-                metrics={metric: values["auc"] + offset for metric, offset in metrics.items()},
-                tags={},
-                data=data,
-                pages={},
-            ),
-        )
-        return register(Registries(registry, None), name, bundle, run, tags=tags, artifact_ids=())
 
 
 @pytest.fixture(scope="module")
