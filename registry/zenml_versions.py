@@ -43,7 +43,7 @@ def stage_changes(
             Either is left out where it is none of `stages`.
     """
     wanted = {name: ARCHIVED for name, stage in stages.items() if stage in (PRODUCTION, STAGING)}
-    if challenger in stages:
+    if challenger is not None and challenger in stages:
         wanted[challenger] = STAGING
     if champion in stages:
         wanted[champion] = PRODUCTION

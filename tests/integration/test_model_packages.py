@@ -313,12 +313,14 @@ class TestPromoting:
         )
 
 
-class TestShowing:
-    @pytest.fixture(scope="class", autouse=True)
-    def _shown(self, reigning) -> None:
-        reigning("bank-marketing")
+@pytest.fixture(scope="module")
+def shown(reigning) -> None:
+    """Two versions of the model that commands are about."""
+    reigning("bank-marketing")
 
-    @pytest.mark.usefixtures("emulator")
+
+@pytest.mark.usefixtures("shown")
+class TestShowing:
     def test_the_list_tells_what_sagemaker_says(self, run):
         listed = run("model", "list")
 

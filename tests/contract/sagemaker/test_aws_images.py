@@ -134,17 +134,41 @@ def estimator(session: Any, role: str, version: str, **options: Any) -> Any:
     )
 
 
-def test_the_built_in_algorithm_trains_what_xgboost_trains(
-    sagemaker, sagemaker_session, role, channels, parts
-):
+@pytest.fixture(scope="module")
+def built_in(sagemaker_session, role, channels) -> Any:
+    """The built-in algorithm, which has trained."""
     job = estimator(sagemaker_session, role, "3.0-5")
-
     job.fit(inputs(channels, "train", "validation"), logs=False)
+    return job
 
+
+def test_the_built_in_algorithm_trains_what_xgboost_trains(sagemaker, built_in, parts):
     expected = area_under_curve(trained(parts.train), parts.validation)
-    described = sagemaker.describe_training_job(TrainingJobName=job.latest_training_job.name)
+    job = built_in.latest_training_job.name
+    described = sagemaker.describe_training_job(TrainingJobName=job)
     metrics = {each["MetricName"]: each["Value"] for each in described["FinalMetricDataList"]}
     assert metrics["validation:auc"] == pytest.approx(expected, abs=1e-5)  # five decimals
+
+
+def test_its_model_scores_every_row_of_the_table_in_a_transform_job(built_in, parts, s3):
+    rows = pd.concat(parts)
+    text = rows.drop(columns="y").to_csv(index=False, header=False)
+    s3.put_object(Bucket=BUCKET, Key="bank/all/rows.csv", Body=text.encode())
+    transformer = built_in.transformer(
+        1,
+        "ml.m5.large",
+        strategy="MultiRecord",
+        assemble_with="Line",
+        output_path=f"s3://{BUCKET}/scores",
+    )
+
+    transformer.transform(
+        f"s3://{BUCKET}/bank/all/", content_type="text/csv", split_type="Line", logs=False
+    )
+
+    answered = s3.get_object(Bucket=BUCKET, Key="scores/rows.csv.out")["Body"].read()
+    scores = np.array(answered.split(), dtype=float)
+    np.testing.assert_allclose(scores, trained(parts.train).predict(matrix(rows)), atol=1e-6)
 
 
 def test_an_older_version_runs_in_an_environment_of_its_own(
