@@ -21,7 +21,7 @@ IntArray = NDArray[np.intp]
 
 _CURVE_POINTS = 200  # more cannot be told apart in a chart
 _SCORE_BINS = 50
-_DEPTHS = np.arange(1, 51) / 50  # the shares of the rows at which gains and profit are read
+_DEPTHS = np.arange(1, 51) / 50  # the shares at which gains, profit and bands are read
 _TENTH, _HALF = 4, 24  # where `_DEPTHS` is 0.1 and 0.5
 _ROWS_AT_ONCE = 2**17  # of resamples that are measured together: 1 MB, what a cache holds
 
@@ -57,6 +57,14 @@ class Curve(Settings):
 
     x: tuple[float, ...]
     y: tuple[float, ...]
+
+
+class Band(Settings):
+    """Where the lines of other samples run: between `low` and `high` at each `x`."""
+
+    x: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
 
 
 class CalibrationBin(Settings):
@@ -99,7 +107,9 @@ class Evaluation(Settings):
     confusion: ConfusionMatrix
     report: dict[str, ClassScores]
     roc: Curve
+    roc_band: Band
     precision_recall: Curve
+    precision_recall_band: Band
     gains: Curve
     calibration: tuple[CalibrationBin, ...]
     depths: tuple[Depth, ...]
@@ -131,6 +141,8 @@ class _Measures(NamedTuple):
     metrics: dict[str, FloatArray]  # of those that read the scores alone, each of shape (s,)
     confusion: _Confusion
     hits: FloatArray  # positives among the rows down to each of `_DEPTHS`, shape (s, d)
+    recalls: FloatArray  # where `_DEPTHS` of the negatives are called, shape (s, d)
+    precisions: FloatArray  # where `_DEPTHS` of the positives are called, shape (s, d)
 
 
 def evaluate(
@@ -196,7 +208,9 @@ def evaluate(
         confusion=_confusion_matrix(confusion, settings.confidence),
         report=_report(confusion, settings.confidence),
         roc=_curve(fp / negatives, tp / positives),
+        roc_band=_band(measures.recalls, settings.confidence),
         precision_recall=_curve(tp[1:] / positives, tp[1:] / (tp + fp)[1:]),
+        precision_recall_band=_band(measures.precisions, settings.confidence),
         gains=_curve((tp + fp) / labels.size, tp / positives),
         calibration=_calibration(sample[0], ranking, settings.confidence),
         depths=_depths(measures, labels.size, costs, settings.confidence),
@@ -329,6 +343,8 @@ def _measure_all(ranking: _Ranking, settings: EvaluationSettings) -> _Measures:
         },
         confusion=_Confusion(*confusion[:, complete]),
         hits=np.concatenate([part.hits for part in measured])[complete],
+        recalls=np.concatenate([part.recalls for part in measured])[complete],
+        precisions=np.concatenate([part.precisions for part in measured])[complete],
     )
 
 
@@ -346,7 +362,8 @@ def _measure(counts: FloatArray, ranking: _Ranking) -> _Measures:
     log_loss, brier = (counts.reshape(len(counts), -1) @ ranking.losses).T / rows
     excess = positives - (positives + negatives) * ranking.scores
     bin_excess = np.add.reduceat(excess, ranking.bins, axis=1)
-    hits = _hits(tp, tp + fp)
+    hits = _read(tp, tp + fp)
+    called = _DEPTHS * all_positives[:, np.newaxis]
     metrics = {
         "roc_auc": roc_auc,
         "pr_auc": _ratio(np.vecdot(positives, precisions), all_positives),
@@ -363,13 +380,24 @@ def _measure(counts: FloatArray, ranking: _Ranking) -> _Measures:
     confusion = _Confusion(
         tn=all_negatives - false_alarms, fp=false_alarms, fn=all_positives - found, tp=found
     )
-    return _Measures(metrics, confusion, hits)
+    return _Measures(
+        metrics,
+        confusion,
+        hits,
+        recalls=_ratio(_read(tp, fp), all_positives[:, np.newaxis]),
+        precisions=_ratio(called, called + _read(fp, tp)),
+    )
 
 
-def _hits(tp: FloatArray, called: FloatArray) -> FloatArray:
-    """Count the positives down to each of `_DEPTHS`, between scores linearly."""
-    depths = _DEPTHS * called[0, -1]
-    return np.stack([np.interp(depths, c, t) for c, t in zip(called, tp, strict=True)])
+def _read(y: FloatArray, x: FloatArray) -> FloatArray:
+    """Read `y` where `x` reaches each of `_DEPTHS` of its end, between scores linearly: (s, d).
+
+    Source:
+        J. Davis, M. Goadrich, "The relationship between precision-recall and ROC curves", ICML
+        2006 (why counts are interpolated, and not the precision).
+    """
+    lines = zip(x, y, strict=True)
+    return np.stack([np.interp(_DEPTHS * ends[-1], ends, values) for ends, values in lines])
 
 
 def _threshold_metrics(confusion: _Confusion, costs: ThresholdSettings) -> dict[str, FloatArray]:
@@ -489,6 +517,16 @@ def _curve(x: FloatArray, y: FloatArray) -> Curve:
         kept = np.unique(np.searchsorted(travelled, stops))
         x, y = x[kept], y[kept]
     return Curve(x=tuple(x.tolist()), y=tuple(y.tolist()))
+
+
+def _band(values: FloatArray, confidence: float) -> Band:
+    """Bound a line that was read at `_DEPTHS` in the sample and, after that, in its resamples."""
+    intervals = [percentile_interval(values[:, each], confidence) for each in range(_DEPTHS.size)]
+    return Band(
+        x=tuple(_DEPTHS.tolist()),
+        low=tuple(interval.low for interval in intervals),
+        high=tuple(interval.high for interval in intervals),
+    )
 
 
 def _cumulate(counts: FloatArray) -> FloatArray:

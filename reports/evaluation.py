@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from bank_marketing.evaluation import CalibrationBin, Curve, Evaluation, Interval
+from bank_marketing.evaluation import Band, CalibrationBin, Curve, Evaluation, Interval
 from reports.charts import ACCENT, CONTRAST, INK, MUTED, in_percent, svg
 from reports.pages import Section, render_page, render_section
 
@@ -56,8 +56,9 @@ def _charts(evaluation: Evaluation) -> dict[str, Markup]:
         "roc": svg(
             "ROC",
             partial(
-                _draw_curve,
+                _draw_curve_in_band,
                 evaluation.roc,
+                evaluation.roc_band,
                 labels=("Share of subscribers reached", "Share of the others called"),
                 chance=(0, 1),
                 at_threshold=(others_called, reached),
@@ -66,8 +67,9 @@ def _charts(evaluation: Evaluation) -> dict[str, Markup]:
         "precision_recall": svg(
             "Precision and recall",
             partial(
-                _draw_curve,
+                _draw_curve_in_band,
                 evaluation.precision_recall,
+                evaluation.precision_recall_band,
                 labels=("Share of calls that succeed", "Share of subscribers reached"),
                 chance=(base_rate, base_rate),
                 at_threshold=(reached, precision),
@@ -76,6 +78,11 @@ def _charts(evaluation: Evaluation) -> dict[str, Markup]:
         "scores": svg("Scores", partial(_draw_scores, evaluation)),
         "calibration": svg("Calibration", partial(_draw_calibration, evaluation.calibration)),
     }
+
+
+def _draw_curve_in_band(curve: Curve, band: Band, axes: "Axes", **options: Any) -> None:
+    axes.fill_between(band.x, band.low, band.high, color=ACCENT, alpha=0.15, linewidth=0)
+    _draw_curve(curve, axes, **options)
 
 
 def _draw_curve(

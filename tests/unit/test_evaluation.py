@@ -208,6 +208,24 @@ def test_interval_of_roc_auc_covers_the_truth_about_as_often_as_it_says():
     assert 0.90 <= covered <= 0.99
 
 
+def test_bands_hold_the_true_curves_about_as_often_as_they_say():
+    normal, generator = NormalDist(), np.random.default_rng(0)
+    drawn = [evaluated(*binormal_sample(400, generator)) for _ in range(100)]
+
+    roc, precision_recall = [], []
+    for x in (0.2, 0.5, 0.8):
+        recall = 1 - normal.cdf(normal.inv_cdf(1 - x) - 1)
+        others_called = 1 - normal.cdf(normal.inv_cdf(1 - x) + 1)
+        at = drawn[0].roc_band.x.index(x)
+        roc += [each.roc_band.low[at] <= recall <= each.roc_band.high[at] for each in drawn]
+        bands = [each.precision_recall_band for each in drawn]
+        precision = x / (x + others_called)
+        precision_recall += [band.low[at] <= precision <= band.high[at] for band in bands]
+
+    assert 0.9 <= np.mean(roc) <= 0.98
+    assert 0.9 <= np.mean(precision_recall) <= 0.98
+
+
 def test_every_interval_holds_its_value_even_where_resamples_are_biased():
     labels = np.tile([1, 0, 0, 0], 250)
 
