@@ -58,7 +58,8 @@ def open_study(
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        yield _open(name, maximize, _database(storage))
+        with _database(storage) as database:
+            yield _open(name, maximize, database)
     except ImportError as error:
         raise PlatformError(_missing_driver(storage, error)) from error
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
@@ -75,8 +76,19 @@ def _open(name: str, maximize: bool, storage: BaseStorage) -> optuna.Study:
     )
 
 
-def _database(url: str) -> RDBStorage:
-    """Open a database; of those who find it empty at the same moment, one makes the tables."""
+@contextmanager
+def _database(url: str) -> Iterator[RDBStorage]:
+    """Open a database, and close its connections in the end."""
+    storage = _connected(url)
+    try:
+        yield storage
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def _connected(url: str) -> RDBStorage:
+    """Connect; of those who find a database empty at the same moment, one makes the tables."""
     from sqlalchemy.exc import IntegrityError, ProgrammingError
 
     for _ in range(_ATTEMPTS):
