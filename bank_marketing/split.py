@@ -92,4 +92,4 @@ def drawn_for_validation(
 
 def _places(lots: NDArray[np.uint64], answers: NDArray[Any]) -> NDArray[np.float64]:
     """Return the place of each row among those with the same answer, in (0, 1]."""
-    return pd.Series(lots).groupby(answers).rank(method="first", pct=True).to_numpy()
+    return pd.Series(lots).groupby(answers).rank(method="max", pct=True).to_numpy()
