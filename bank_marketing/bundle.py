@@ -164,17 +164,19 @@ class Bundle:
         if absent:
             raise ModelError(f"the model bundle lacks {', '.join(absent)}")
 
-        encoder = Encoder.from_json(files[ENCODER_FILE].decode())
         try:
-            manifest = Manifest(**json.loads(files[MANIFEST_FILE]))
+            values = json.loads(files[MANIFEST_FILE])
+            if values["format"] > FORMAT:  # first, because what else it holds may be new
+                raise ModelError(
+                    f"the model bundle has format {values['format']}; "
+                    f"this version reads up to {FORMAT}"
+                )
+            manifest = Manifest(**values)
             calibration = _calibration(manifest.calibration)
+            encoder = Encoder.from_json(files[ENCODER_FILE].decode())
             booster = xgboost.Booster(model_file=bytearray(files[BOOSTER_FILE]))
-        except (TypeError, ValueError) as error:  # XGBoostError is a ValueError
+        except (KeyError, TypeError, ValueError) as error:  # XGBoostError is a ValueError
             raise ModelError(f"the model bundle cannot be read: {error}") from error
-        if manifest.format > FORMAT:
-            raise ModelError(
-                f"the model bundle has format {manifest.format}; this version reads up to {FORMAT}"
-            )
         return cls(encoder, booster, replace(manifest, calibration=calibration))
 
     def save(self, folder: Path) -> None:

@@ -58,15 +58,16 @@ def test_a_missing_file_is_named(bundle, name):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_damaged_file_is_an_error_of_ours(bundle, name):
-    files = bundle.files() | {name: b"{ damaged"}
+@pytest.mark.parametrize("damaged", [b"", b"{ damaged", b"{}", b"[]", b"\xff\xfe"])
+def test_a_damaged_file_is_an_error_of_ours(bundle, name, damaged):
+    files = bundle.files() | {name: damaged}
 
     with pytest.raises(ModelError, match=r"cannot be read|not an encoder"):
         Bundle.from_files(files)
 
 
 def test_a_bundle_of_a_newer_format_is_refused(bundle):
-    manifest = json.loads(bundle.files()["model.json"]) | {"format": 2}
+    manifest = json.loads(bundle.files()["model.json"]) | {"format": 2, "novelty": 1}
     files = bundle.files() | {"model.json": json.dumps(manifest).encode()}
 
     with pytest.raises(ModelError, match="has format 2; this version reads up to 1"):
