@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from bank_marketing.errors import SettingsError
-from bank_marketing.schema import LEAKING_COLUMNS
+from bank_marketing.schema import COLUMNS, LEAKING_COLUMNS, TARGET, Categorical
 
 
 def _no_boolean(value: Any) -> Any:
@@ -38,6 +38,11 @@ Positive = Annotated[Real, Field(gt=0)]
 NonNegative = Annotated[Real, Field(ge=0)]
 Count = Annotated[Whole, Field(ge=1)]
 Seed = Annotated[Whole, Field(ge=0, lt=2**31)]
+# Columns whose customers can be told apart: `age` by bands, others by category.
+SLICED_COLUMNS = (
+    "age",
+    *(each.name for each in COLUMNS if isinstance(each, Categorical) and each.name != TARGET),
+)
 TunedName = Literal[
     "learning_rate",
     "max_depth",
@@ -237,6 +242,16 @@ class SliceSettings(Settings):
     age_bands: Annotated[tuple[Whole, ...], Field(min_length=1)]
     min_rows: Count
     min_positives: Count
+
+    @field_validator("columns", "sensitive")
+    @classmethod
+    def _have_levels(cls, columns: tuple[str, ...]) -> tuple[str, ...]:
+        for column in columns:
+            if column not in SLICED_COLUMNS:
+                raise ValueError(
+                    f"{column!r} has no levels; choose from {', '.join(SLICED_COLUMNS)}"
+                )
+        return columns
 
     @model_validator(mode="after")
     def _bands_ascend(self) -> Self:

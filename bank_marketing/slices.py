@@ -150,8 +150,7 @@ def slice_report(
         evaluation: Confidence level, resamples and their seed.
 
     Raises:
-        DataError: The lengths differ, a column has no levels, or there are fewer than two rows of
-            a class.
+        DataError: The lengths differ, or there are fewer than two rows of a class.
 
     Source:
         S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of
@@ -201,7 +200,7 @@ def compare_slices(
         confidence: Of the interval of each difference, for its slice alone.
 
     Raises:
-        DataError: The lengths differ, or a column has no levels.
+        DataError: The lengths differ.
     """
     _require_a_value_per_row(frame, labels, challenger, champion)
     return tuple(
@@ -271,17 +270,12 @@ def _levels(
             f"{age_bands[-1]} and over",
         )
         return names, np.digitize(frame["age"], age_bands)
-    categories = {
-        each.name: each.categories
+    categories = next(
+        each.categories
         for each in schema.COLUMNS
-        if isinstance(each, schema.Categorical) and each.name != schema.TARGET
-    }
-    if column not in categories:
-        raise DataError(
-            f"slices.columns names {column!r}, which has no levels; "
-            f"choose from age, {', '.join(categories)}"
-        )
-    return categories[column], pd.Index(categories[column]).get_indexer(pd.Index(frame[column]))
+        if isinstance(each, schema.Categorical) and each.name == column
+    )
+    return categories, pd.Index(categories).get_indexer(pd.Index(frame[column]))
 
 
 def _is_judged(group: _Group, labels: Labels, settings: SliceSettings) -> bool:

@@ -344,19 +344,6 @@ def test_the_same_loss_can_be_chance_among_many_slices():
     assert verdict.statement == "0 of 10 slices lose more than 0.1 of roc_auc beyond chance"
 
 
-@pytest.mark.parametrize(
-    ("column", "message"),
-    [
-        ("duration", "slices.columns names 'duration', which has no levels; choose from age, job,"),
-        ("y", "slices.columns names 'y', which has no levels"),
-        ("income", "slices.columns names 'income', which has no levels"),
-    ],
-)
-def test_a_column_without_levels_is_refused(column, message):
-    with pytest.raises(DataError, match=message):
-        reported(columns=(column,))
-
-
 @pytest.mark.parametrize("short", ["answers", "scores"])
 def test_every_row_needs_a_label_and_a_probability(short):
     arrays = {"answers": LABELS, "scores": SCORES}
