@@ -92,11 +92,12 @@ def tune(
     """Search until `trials` have finished, or for `timeout_s`.
 
     A study is named by all that its values depend on: the same call continues it, also after the
-    process was killed, and counts what it finds there. `n_estimators` stays the limit that it is,
-    because the final training stops early as well.
+    process was killed, and counts what it finds there; of more trials than wanted, those that began
+    first. `n_estimators` stays the limit that it is, because the final training stops early as
+    well.
 
     With one worker, equal arguments give equal trials. Several processes that begin a trial at the
-    same moment may together finish one more than `trials`.
+    same moment may together finish one more than `trials`, which does not count.
 
     Args:
         train_set: Raw rows with the target; nothing else is ever looked at.
@@ -130,14 +131,14 @@ def tune(
     ) as study:
         for point in points:
             study.enqueue_trial(point, skip_if_exists=True)
-        resumed = len(standing(study).finished)
+        resumed = len(standing(study).finished[: settings.trials])
         if resumed < settings.trials:
             with start_workers(settings.workers) as workers:
                 ordered = quickest_first(rows, impatient(model))
                 for worker in workers:
                     worker.take(ordered, settings.metric)
                 Search(study, model, settings, workers, progress).run()
-        trials = tuple(_trial(trial) for trial in standing(study).finished)
+        trials = tuple(map(_trial, standing(study).finished[: settings.trials]))
     return tuning_of(name, model, settings, trials=trials, resumed=resumed)
 
 
