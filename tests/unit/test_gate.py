@@ -10,6 +10,7 @@ from bank_marketing.config import GateSettings
 from bank_marketing.dataset import DataOrigin
 from bank_marketing.evaluation import Evaluation, evaluate
 from bank_marketing.gate import GateDecision, decide
+from bank_marketing.slices import SliceDifference
 
 GATE = GateSettings(
     min_roc_auc=0.75,
@@ -136,6 +137,17 @@ def test_a_candidate_that_is_clearly_worse_than_the_champion_is_rejected(judge, 
 
 def test_a_candidate_that_is_clearly_better_passes(judge, settings):
     assert judge(against(champion_noise=3, candidate_noise=1, settings=settings)).passed
+
+
+def test_a_candidate_that_fails_one_group_of_customers_is_rejected(judge, settings):
+    equal = against(champion_noise=1, candidate_noise=1, settings=settings)
+    worse = against(champion_noise=1, candidate_noise=30, settings=settings).overall.roc_auc
+    students = SliceDifference(column="job", level="student", rows=2_000, roc_auc=worse)
+
+    failures = judge(equal.model_copy(update={"slices": (students,)})).failures
+
+    assert len(failures) == 1
+    assert failures[0].startswith("1 of 1 slices lose more than 0.1 of roc_auc beyond chance: job")
 
 
 def test_the_decision_keeps_the_comparison_as_its_evidence(judge, settings):
