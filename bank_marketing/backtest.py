@@ -303,8 +303,8 @@ def find_months(data: pd.DataFrame) -> tuple[Month, ...]:
 def plan_turns(months: Sequence[Month], settings: BacktestSettings) -> tuple[Turn, ...]:
     """Return the turns of `settings`: one for each month, or for every `retrain_rows` rows.
 
-    A label is known `label_delay_months` months with calls after its own, at the start of that
-    month; without a delay, at once.
+    A label is known once `label_delay_months` whole months with calls have gone by after its own;
+    without a delay, at once.
 
     Raises:
         DataError: Nowhere in the table are `min_train_rows` answers known.

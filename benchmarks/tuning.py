@@ -5,6 +5,7 @@ pipeline anew for each fold, `XGBClassifier` takes the threads that it likes, an
 trees is searched along. Both search the same ranges on the same folds, from the same seed and
 without starting points, in turns of equal time; ours pays for the start of its processes.
 
+A trial that ours gives up after a fold counts as one; the plain loop, as usual, gives up none.
 Early stopping sees the rows that it is judged by, which flatters ours. So the winners are also
 shown trained in the same way, with the trees that they settled on, on folds that neither has seen;
 differences of a few ten-thousandths are chance there, which is why they have no limit.

@@ -1,9 +1,7 @@
 import gzip
 import hashlib
 import io
-import os
 import zipfile
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -42,13 +40,6 @@ def read(tmp_path):
         return read_table(path)
 
     return read_content
-
-
-@pytest.fixture(scope="module")
-def real_data():
-    if "BANK_MARKETING_DATA" not in os.environ:
-        pytest.skip("BANK_MARKETING_DATA does not name the real file")
-    return Path(os.environ["BANK_MARKETING_DATA"])
 
 
 def zipped(files: dict[str, bytes]) -> bytes:
