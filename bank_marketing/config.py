@@ -390,6 +390,8 @@ def _apply(override: str, values: dict[str, Any]) -> None:
     sections = key.strip().split(".")
     if not equals or not all(sections):
         raise SettingsError(f"--set takes section.key=value, got {override!r}")
+    if len(sections) == 1 and sections[0] not in values:
+        raise SettingsError(f"--set {override!r}: {_no_section(sections[0], values)}")
 
     target: Any = values
     for section in sections[:-1]:
@@ -400,3 +402,13 @@ def _apply(override: str, values: dict[str, Any]) -> None:
         target[sections[-1]] = yaml.safe_load(text)
     except _NOT_YAML as error:
         raise SettingsError(f"--set {override!r}: {text!r} is not a YAML value") from error
+
+
+def _no_section(key: str, values: dict[str, Any]) -> str:
+    homes = [
+        f"{section}.{key}"
+        for section, keys in values.items()
+        if isinstance(keys, dict) and key in keys
+    ]
+    question = f"; did you mean {' or '.join(homes)}?" if homes else ""
+    return f"there is no section {key!r}{question}"
