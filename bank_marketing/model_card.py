@@ -112,6 +112,12 @@ def _limits_through_time(card: ModelCard) -> Iterator[str]:
             f"Through time its ROC AUC is {_words(ours)}, on the test set {_words(test)}: in use, "
             "expect the former."
         )
+    within = backtest.roc_auc_within_months
+    if within is not None and within < ours.low:
+        yield (
+            f"Between customers of the same month its ROC AUC is {within:.3f}: the rest of what it "
+            "reaches through time is telling good months from bad ones."
+        )
     for name, metrics in backtest.baselines.items():
         theirs = metrics["roc_auc"]
         if theirs.value >= ours.value:

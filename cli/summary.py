@@ -86,6 +86,7 @@ class TrainingSummary(Settings):
     stack: str
     data: DataSummary
     metrics: dict[str, dict[str, Interval]]
+    roc_auc_within_months: float | None
     retrain: str
     threshold: float
     decision: DecisionSummary
@@ -134,6 +135,7 @@ def summarize(run: PipelineRunResponse, stack: str) -> TrainingSummary:
             rejected_rows=report.rejected_rows,
         ),
         metrics={"test": evaluation.metrics, "backtest": backtest.metrics},
+        roc_auc_within_months=backtest.roc_auc_within_months,
         retrain=backtest.answer,
         threshold=evaluation.threshold,
         decision=DecisionSummary(passed=decision.passed, failures=decision.failures),
@@ -162,6 +164,7 @@ def show_summary(summary: TrainingSummary) -> None:
         else "REJECTED: " + "; ".join(summary.decision.failures),
         "model": _model_line(summary.model),
         "retrain": summary.retrain,
+        "in a month": _within_months(summary.roc_auc_within_months),
         "report": f"file://{quote(summary.report_uri)}"
         if summary.report_uri.startswith("/")
         else summary.report_uri,
@@ -248,6 +251,15 @@ def _model_line(model: ModelSummary) -> str:
         return f"{model.name}: nothing registered"
     aliases = f" ({', '.join(model.aliases)})" if model.aliases else ""
     return f"{model.name} version {model.version}{aliases}, {model.uri}"
+
+
+def _within_months(roc_auc: float | None) -> str:
+    if roc_auc is None:
+        return "no month has answers of both kinds"
+    return (
+        f"ROC-AUC is {roc_auc:.3f} between customers of the same month; through time it also "
+        "rewards telling good months from bad ones."
+    )
 
 
 def _model(registration: Registration) -> ModelSummary:

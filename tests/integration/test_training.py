@@ -177,6 +177,8 @@ class TestFirstRun:
         assert f"roc_auc   │ {auc:.4f}" in first.output
         assert "bank-marketing version 1 (challenger, champion)" in first.output
         assert first.summary["run_id"] in first.output
+        within = first.summary["roc_auc_within_months"]
+        assert f"ROC-AUC is {within:.3f} between customers of the same month" in first.output
 
     def test_the_report_is_a_page_on_disk(self, first):
         report = Path(first.summary["report_uri"]).read_text(encoding="utf-8")

@@ -167,6 +167,14 @@ class TestLimits:
 
         assert statement.startswith("Through time its ROC AUC is 0.500 (0.400 to 0.550), on the")
 
+    def test_a_model_that_tells_months_apart_rather_than_customers_is_told(self, card):
+        periods = (month("may", 10), month("jun", 10, Interval(value=0.6, low=0.55, high=0.65)))
+
+        # Both months have 10 x 90 pairs: (0.8 + 0.6) / 2.
+        [statement, *_] = changed(card, "backtest", periods=periods).limits
+
+        assert statement.startswith("Between customers of the same month its ROC AUC is 0.700: ")
+
     def test_a_baseline_that_is_as_good_is_named(self, card):
         metrics = card.backtest.metrics
         baselines = {**card.backtest.baselines, "logistic_regression": metrics}
