@@ -307,20 +307,22 @@ class TestModel:
         np.testing.assert_array_equal(scored["probability"], bundle.probability(rows))
         assert list(scored.index) == list(rows.index)
 
-    @pytest.mark.parametrize(
-        "change",
-        [
-            lambda rows: rows.drop(columns="job"),
-            lambda rows: rows.assign(job="astronaut"),
-        ],
-        ids=["missing", "never seen"],
-    )
-    def test_a_category_that_is_not_known_counts_as_unknown(self, model, contacts, change):
+    def test_a_missing_optional_column_counts_as_unknown(self, model, contacts):
         rows = contacts.head(20)
 
-        scored = model.predict(change(rows))
+        scored = model.predict(rows.drop(columns="default"))
 
-        pd.testing.assert_frame_equal(scored, model.predict(rows.assign(job="unknown")))
+        pd.testing.assert_frame_equal(scored, model.predict(rows.assign(default="unknown")))
+
+    def test_a_category_that_was_never_seen_is_scored_like_by_the_bundle(
+        self, model, bundle, contacts
+    ):
+        rows = contacts.head(20).assign(default="perhaps")
+
+        scored = model.predict(rows)
+
+        np.testing.assert_array_equal(scored["probability"], bundle.probability(rows))
+        assert (scored != model.predict(rows.assign(default="unknown")))["probability"].all()
 
     def test_whole_numbers_may_come_as_floats(self, model, contacts):
         rows = contacts.head(20)

@@ -1,6 +1,5 @@
 import hashlib
 import io
-import os
 import threading
 import zipfile
 from functools import partial
@@ -38,13 +37,6 @@ def zipped(name: str, content: bytes) -> bytes:
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr(name, content)
     return archive.getvalue()
-
-
-@pytest.fixture(scope="module")
-def real_data():
-    if "BANK_MARKETING_DATA" not in os.environ:
-        pytest.skip("BANK_MARKETING_DATA does not name the real file")
-    return Path(os.environ["BANK_MARKETING_DATA"])
 
 
 @pytest.fixture(scope="module")
