@@ -22,6 +22,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from mlflow.types.schema import AnyType
 from mlflow.utils.rest_utils import http_request
+from sqlalchemy.exc import SQLAlchemyError
 
 from bank_marketing import schema
 from bank_marketing.bundle import SCORING_MODULES, Bundle
@@ -83,7 +84,8 @@ class MlflowRegistry:
 
     def __init__(self, tracking_uri: str) -> None:
         self._tracking_uri = tracking_uri
-        self._client = MlflowClient(tracking_uri)
+        with self._translated_errors("open its database"):
+            self._client = MlflowClient(tracking_uri)
 
     @property
     def is_local(self) -> bool:
@@ -253,6 +255,11 @@ class MlflowRegistry:
         except MlflowException as error:
             raise PlatformError(
                 f"MLflow at {self._tracking_uri} could not {action}: {error.message}"
+            ) from error
+        except SQLAlchemyError as error:  # where MLflow itself is in this process
+            reason, *_ = str(error).splitlines()
+            raise PlatformError(
+                f"MLflow at {self._tracking_uri} could not {action}: {reason}"
             ) from error
 
 

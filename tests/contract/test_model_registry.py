@@ -205,6 +205,13 @@ def test_only_a_file_on_this_machine_is_local(registry):
     assert registry.is_local is mlflow.get_tracking_uri().startswith("sqlite")
 
 
+def test_a_file_that_is_no_database_is_named(tmp_path):
+    (tmp_path / "mlflow.db").write_text("something else")
+
+    with pytest.raises(PlatformError, match=r"mlflow\.db could not open its database: .* not a "):
+        model_registry(f"sqlite:///{tmp_path}/mlflow.db")
+
+
 class TestDeleting:
     def test_the_version_and_its_aliases_go_and_the_others_stay(self, registry, publish):
         kept = publish("deleted")
