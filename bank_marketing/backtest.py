@@ -143,7 +143,10 @@ class Backtest(Settings):
 
     @property
     def needed_cadence(self) -> Cadence:
-        """Return the rarest retraining that is not worse than the monthly one beyond chance."""
+        """Return the rarest retraining that is not worse than the monthly one beyond chance.
+
+        The chance of the customers, that is: another seed trains other models.
+        """
         return next(each for each in reversed(self.cadences) if each.difference.high >= 0)
 
     @property
