@@ -69,7 +69,11 @@ class LazyGroup(click.Group):
     show_default=True,
     help="A job for each step, or one for all: one start of a machine instead of twelve.",
 )
-@click.option("--no-cache", is_flag=True, help="Compute every step anew.")
+@click.option(
+    "--no-cache",
+    is_flag=True,
+    help="Compute every step anew; the trials of an earlier search still count.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and touch nothing.")
 @click.option(
     "--max-usd",
