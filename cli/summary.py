@@ -16,6 +16,8 @@ from bank_marketing.experiment import Registration
 from cli.environment import DASHBOARD_STATE
 from cli.terminal import console
 from registry.active import active_registry, tracking_uri
+from registry.history import approval
+from registry.packages import PACKAGE
 from stacks import dashboard, runs
 from stacks.cost import load_prices, usd_of
 
@@ -53,7 +55,10 @@ class DecisionSummary(Settings):
 
 
 class ModelSummary(Settings):
-    """The registered version as it is now; all but the name is empty where the gate said no."""
+    """The registered version as it is now; all but the name is empty where the gate said no.
+
+    `package_arn` is that of its model package in SageMaker, on a stack that has one.
+    """
 
     name: str
     version: str = ""
@@ -61,6 +66,8 @@ class ModelSummary(Settings):
     uri: str = ""
     bundle_uri: str = ""
     bundle_sha256: str = ""
+    package_arn: str = ""
+    approved: bool = False
 
 
 class JobSummary(Settings):
@@ -163,6 +170,7 @@ def show_summary(summary: TrainingSummary) -> None:
         if summary.decision.passed
         else "REJECTED: " + "; ".join(summary.decision.failures),
         "model": _model_line(summary.model),
+        **_package_line(summary),
         "retrain": summary.retrain,
         "in a month": _within_months(summary.roc_auc_within_months),
         "report": f"file://{quote(summary.report_uri)}"
@@ -253,6 +261,16 @@ def _model_line(model: ModelSummary) -> str:
     return f"{model.name} version {model.version}{aliases}, {model.uri}"
 
 
+def _package_line(summary: TrainingSummary) -> dict[str, str]:
+    model = summary.model
+    if not model.package_arn:
+        return {}
+    approve = f"python run.py model approve {model.version} --because TEXT --stack {summary.stack}"
+    return {
+        "package": model.package_arn + ("" if model.approved else f"; to release it: {approve}")
+    }
+
+
 def _within_months(roc_auc: float | None) -> str:
     if roc_auc is None:
         return "no month has answers of both kinds"
@@ -276,6 +294,8 @@ def _model(registration: Registration) -> ModelSummary:
         uri=f"models:/{version.name}/{version.version}",
         bundle_uri=version.bundle_uri,
         bundle_sha256=bundle.checksum,
+        package_arn=version.tags.get(PACKAGE, ""),
+        approved=approval(version) is not None,
     )
 
 
