@@ -84,7 +84,7 @@ class Execution(Settings):
 class Executions(Protocol):
     """What runs elsewhere on behalf of a pipeline run, named by an ARN.
 
-    Every method raises `PlatformError` when AWS refuses or cannot be reached.
+    Every method raises `PlatformError` when AWS refuses, `OutageError` when it cannot be reached.
     """
 
     def describe(self, arn: str) -> Execution:
@@ -98,6 +98,10 @@ class Executions(Protocol):
 
     def log_tail(self, job: Job) -> tuple[str, ...]:
         """Return the last lines that a job wrote, oldest first."""
+
+
+class OutageError(PlatformError):
+    """Nobody answered, or it was asked too often: the same call may succeed later."""
 
 
 class ModelNotFoundError(PlatformError):

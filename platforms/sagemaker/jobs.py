@@ -14,27 +14,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from bank_marketing.errors import PlatformError
-from platforms.sagemaker.session import aws_errors, error_code, is_transient
+from platforms.patience import Patience, patiently
+from platforms.sagemaker.session import aws_errors, error_code
 
 Request = Mapping[str, Any]
 Described = Mapping[str, Any]
-_T = TypeVar("_T")
 
 _ACTIVE = {"InProgress", "Stopping"}
 _MISSING = {"ValidationException", "ResourceNotFound"}
-_GROWTH = 1.5
-
-
-class Patience(NamedTuple):
-    """How often to ask, and for how long to bear that nobody answers; in seconds."""
-
-    first_pause: float
-    longest_pause: float
-    longest_outage: float
-
 
 DEFAULT_PATIENCE = Patience(first_pause=2, longest_pause=20, longest_outage=900)
 
@@ -132,7 +122,7 @@ class Jobs:
                 raise
 
     def _wait(self, name: str, told: Callable[[Described], None]) -> Described:
-        pauses = _pauses(self.patience)
+        pauses = self.patience.pauses()
         while True:
             described = self.describe(name)
             told(described)
@@ -156,27 +146,6 @@ class Jobs:
         except PlatformError as error:
             if error_code(error) not in _MISSING:  # it has ended, or was never created
                 raise PlatformError(f"{error}; it may still run, and cost") from error
-
-
-def patiently(ask: Callable[[], _T], patience: Patience) -> _T:
-    """Ask until there is an answer.
-
-    Raises:
-        PlatformError: It was refused, or there was none for `patience.longest_outage`.
-    """
-    end, pauses = time.monotonic() + patience.longest_outage, _pauses(patience)
-    while True:
-        try:
-            return ask()
-        except PlatformError as error:
-            if not is_transient(error) or time.monotonic() > end:
-                raise
-        time.sleep(next(pauses))
-
-
-def _pauses(patience: Patience) -> Iterator[float]:
-    for number in itertools.count():
-        yield min(patience.first_pause * _GROWTH ** min(number, 100), patience.longest_pause)
 
 
 @contextmanager

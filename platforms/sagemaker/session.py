@@ -10,6 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTT
 from botocore.parsers import ResponseParserError
 
 from bank_marketing.errors import PlatformError
+from platforms.base import OutageError
 
 # Throttling is normal where many jobs are polled; botocore waits and asks again.
 _CONFIG = Config(
@@ -31,17 +32,18 @@ def aws_errors(what: str) -> Iterator[None]:
     """Translate what botocore raises in the block; `what` says what was being done, to what.
 
     Raises:
-        PlatformError: AWS refused or cannot be reached; its code and message are in the text.
+        OutageError: AWS was away, or asked too often.
+        PlatformError: AWS refused; its code and message are in the text.
     """
     try:
         yield
     except ClientError as error:
         details = error.response["Error"]
-        raise PlatformError(
+        raise _kind(error)(
             f"{what}: AWS refused {error.operation_name}: {details['Code']}: {details['Message']}"
         ) from error
     except (BotoCoreError, ResponseParserError) as error:
-        raise PlatformError(f"{what}: {error}") from error
+        raise _kind(error)(f"{what}: {error}") from error
 
 
 def error_code(error: PlatformError) -> str | None:
@@ -50,10 +52,11 @@ def error_code(error: PlatformError) -> str | None:
     return str(cause.response["Error"]["Code"]) if isinstance(cause, ClientError) else None
 
 
-def is_transient(error: PlatformError) -> bool:
-    """Say whether the same call may succeed later: AWS was away, or asked too often."""
-    cause = error.__cause__
-    if isinstance(cause, ClientError):
-        status = cause.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-        return error_code(error) in _THROTTLED or status in _UNAVAILABLE
-    return isinstance(cause, (ConnectionError, HTTPClientError))
+def _kind(error: Exception) -> type[PlatformError]:
+    """Return as what to raise `error`: whether the same call may succeed later."""
+    if isinstance(error, ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        will_pass = error.response["Error"]["Code"] in _THROTTLED or status in _UNAVAILABLE
+    else:
+        will_pass = isinstance(error, (ConnectionError, HTTPClientError))
+    return OutageError if will_pass else PlatformError

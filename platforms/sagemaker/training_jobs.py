@@ -17,6 +17,7 @@ from bank_marketing.model import EncodedRows, bundle_of, encode
 from bank_marketing.search import TuningProgress
 from bank_marketing.tuning import Trial, Tuning, require_legal, tuning_of
 from platforms.base import JobPlace, TrainingAlgorithm
+from platforms.patience import Patience, patiently
 from platforms.sagemaker.job_files import (
     csv_rows,
     download_booster,
@@ -37,9 +38,7 @@ from platforms.sagemaker.jobs import (
     TUNING,
     Described,
     Jobs,
-    Patience,
     name_of,
-    patiently,
 )
 from platforms.sagemaker.trials import Summary, in_short, trial_of
 

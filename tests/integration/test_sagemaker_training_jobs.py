@@ -27,8 +27,8 @@ from bank_marketing.errors import PlatformError
 from bank_marketing.folds import CrossValidation, fold_rows, impatient
 from bank_marketing.model import train_bundle
 from platforms.base import JobPlace
+from platforms.patience import Patience
 from platforms.sagemaker.images import xgboost_image
-from platforms.sagemaker.jobs import Patience
 from platforms.sagemaker.training_jobs import SageMakerTrainingJobs
 from reports.tuning import render_tuning
 from sagemaker_emulator.faults import Fault

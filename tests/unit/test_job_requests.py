@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError, NoCredenti
 from bank_marketing.config import Range
 from bank_marketing.errors import ModelError, PlatformError
 from bank_marketing.model import booster_parameters, bundle_of, train_bundle
-from platforms.base import JobPlace
+from platforms.base import JobPlace, OutageError
 from platforms.sagemaker.images import xgboost_image
 from platforms.sagemaker.job_files import booster_of, csv_rows, packed_code, packed_rows
 from platforms.sagemaker.job_requests import (
@@ -25,7 +25,7 @@ from platforms.sagemaker.job_requests import (
     tuning_request,
 )
 from platforms.sagemaker.jobs import name_of
-from platforms.sagemaker.session import aws_errors, is_transient
+from platforms.sagemaker.session import aws_errors
 from platforms.sagemaker.trials import in_short, trial_of
 
 ROWS = Channel("train", "s3://bucket/run/input/")
@@ -284,7 +284,7 @@ def test_only_what_may_pass_is_waited_for(error, transient):
     with pytest.raises(PlatformError) as raised, aws_errors("ask"):
         raise error
 
-    assert is_transient(raised.value) is transient
+    assert isinstance(raised.value, OutageError) is transient
 
 
 def summary(status: str, **changes: Any) -> dict[str, Any]:
