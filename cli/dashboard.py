@@ -3,8 +3,9 @@
 import click
 
 from cli.environment import DASHBOARD_STATE, heavy_imports
-from cli.stacks import choose_stack
+from cli.stacks import reach_stack
 from stacks import dashboard
+from stacks.files import load_stack
 
 
 @click.command("dashboard")
@@ -16,7 +17,8 @@ def command(stopping: bool, stack: str) -> None:
         stopped = dashboard.stop(state=DASHBOARD_STATE)
         click.echo(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
         return
-    stack_file = choose_stack(stack)
+    reach_stack(stack)
+    stack_file = load_stack(stack)
     with heavy_imports():
         from registry.active import tracking_uri
         from stacks import registration

@@ -5,25 +5,28 @@ import logging
 import os
 import secrets
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import click
 from zenml.client import Client
 from zenml.constants import ENV_ZENML_LOGGING_VERBOSITY
+from zenml.exceptions import ZenMLBaseException
 from zenml.logger import ZenMLConsoleHandler
 from zenml.models import PipelineRunResponse
 from zenml.pipelines.pipeline_definition import Pipeline
 
+from bank_marketing.errors import PlatformError
 from cli.environment import ROOT
 from cli.failures import RunFailedError, reason
 from cli.waiting import wait
 from registry.lineage import GIT_COMMIT, JOB_PLACE
 from stacks import registration
 from stacks.files import StackFile
+from stacks.runs import record_failure
 from stacks.sagemaker_settings import job_place, sagemaker_options
 from stacks.store import locked
 
@@ -53,6 +56,7 @@ def execute(
 
     Raises:
         RunFailedError: A step failed, or was stopped.
+        PlatformError: A server refused, or was away for long.
     """
     name = f"{pipeline.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
     extra = {GIT_COMMIT: _git_commit(), **facts}
@@ -69,16 +73,48 @@ def execute(
             **sagemaker_options(stack.sagemaker, single_job=pipeline.is_dynamic),
             extra={**extra, JOB_PLACE: place},
         )
+    run = partial(configured, *parameters)
     with _packages_looked_up_once():
-        try:
-            configured(*parameters)
-        except RuntimeError as error:  # all that ZenML's local orchestrator tells of a failed step
-            told = _reason(name)
-            if told is None:
-                raise
-            raise RunFailedError(told) from error
-        run = Client().get_pipeline_run(name, allow_name_prefix_match=False)
-        return wait(run) if stack.sagemaker else run
+        if stack.sagemaker:
+            return wait(_submitted(run, name), emulated=stack.emulated)
+        return _run_here(run, name)
+
+
+def _run_here(run: Callable[[], object], name: str) -> PipelineRunResponse:
+    try:
+        run()
+    except RuntimeError as error:  # all that ZenML's local orchestrator tells of a failed step
+        told = _reason(name)
+        if told is None:
+            raise
+        raise RunFailedError(told) from error
+    return _find(name)
+
+
+def _submitted(submit: Callable[[], object], name: str) -> PipelineRunResponse:
+    """Give a run to SageMaker; why that failed is also recorded in ZenML."""
+    try:
+        with _submission_errors(f"{name} could not be submitted"):
+            submit()
+    except PlatformError as error:
+        record_failure(name, str(error))
+        raise
+    return _find(name)
+
+
+@contextmanager
+def _submission_errors(what: str) -> Iterator[None]:
+    from platforms.sagemaker.session import aws_errors  # boto3 takes half a second
+
+    try:
+        with aws_errors(what):
+            yield
+    except (OSError, RuntimeError, ZenMLBaseException) as error:  # S3's are of the first kind
+        raise PlatformError(f"{what}: {error}") from error
+
+
+def _find(name: str) -> PipelineRunResponse:
+    return Client().get_pipeline_run(name, allow_name_prefix_match=False)
 
 
 @contextmanager

@@ -10,11 +10,12 @@ import click
 from bank_marketing.config import TrainingSettings, load_settings
 from cli import model_tables
 from cli.environment import heavy_imports
-from cli.stacks import choose_stack
+from cli.stacks import reach_stack
 from cli.terminal import console
 from cli.training import CONFIG
 from platforms.base import CHAMPION, ModelRegistry
 from registry.history import Reason, history
+from stacks.files import load_stack
 
 if TYPE_CHECKING:
     from registry.promotion import Promotion
@@ -151,7 +152,8 @@ def _reason(because: str) -> Reason:
 
 
 def _registry(stack: str) -> ModelRegistry:
-    stack_file = choose_stack(stack)
+    reach_stack(stack)
+    stack_file = load_stack(stack)
     os.environ.setdefault("ZENML_LOGGING_VERBOSITY", "WARN")  # else it reports every stage it sets
     with heavy_imports():
         from registry.active import active_registry

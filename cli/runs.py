@@ -1,6 +1,7 @@
 """`run.py runs list|watch|stop`: what ran, and what is running."""
 
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -8,8 +9,9 @@ from rich.table import Table
 
 from bank_marketing.errors import PlatformError
 from cli.environment import heavy_imports
-from cli.stacks import reach_stack
+from cli.stacks import reach_stack, require_servers, say
 from cli.terminal import console
+from stacks.files import is_emulated
 
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse
@@ -26,19 +28,27 @@ def command() -> None:
 @click.option("--last", default=20, show_default=True, type=click.IntRange(1, 1000))
 @STACK
 def list_runs(last: int, stack: str) -> None:
-    """List the newest runs."""
+    """List the newest runs, as they are: one that died in SageMaker seems to go on in ZenML."""
     reach_stack(stack)
     with heavy_imports():
         from zenml.client import Client
 
-        from stacks.store import open_store
+        from stacks.runs import Runs
+        from stacks.store import open_store, zenml_errors
     open_store()
-    found = Client().list_pipeline_runs(sort_by="desc:created", size=last, hydrate=True).items
+    with zenml_errors("list the runs"):
+        found = Client().list_pipeline_runs(sort_by="desc:created", size=last, hydrate=True).items
     if not found:
         click.echo("nothing ran yet; run `python run.py --pipeline training`")
         return
+    runs, doubts = Runs(), []
     table = Table("run", "status", "stack", "started (UTC)", "seconds", "what failed")
-    for run in (_refreshed(each) for each in found):
+    for run in found:
+        if not run.status.is_finished:
+            try:
+                run = runs.look(run.id).run
+            except PlatformError as error:
+                doubts.append(f"{run.name} may have ended since: {error}")
         table.add_row(
             run.name,
             str(run.status),
@@ -48,21 +58,20 @@ def list_runs(last: int, stack: str) -> None:
             _what_failed(run),
         )
     console.print(table)
+    for doubt in doubts:
+        say(doubt)
 
 
 @command.command("watch")
 @click.argument("run")
 @STACK
 def watch_run(run: str, stack: str) -> None:
-    """Follow a RUN, by name or id, until it ends."""
+    """Follow a RUN, by name or id, until it ends; exit code 1 if it did not succeed."""
     reach_stack(stack)
     with heavy_imports():
-        from cli.waiting import failure
-        from stacks import runs
-    view = runs.follow(_find(run).id, click.echo)
-    click.echo(f"{view.run.name}: {view.run.status}")
-    if not view.run.status.is_successful:
-        click.echo(failure(view))
+        from cli.waiting import wait
+    finished = wait(_find(run), emulated=is_emulated(stack))
+    click.echo(f"{finished.name}: {finished.status}")
 
 
 @command.command("stop")
@@ -72,26 +81,20 @@ def stop_run(run: str, stack: str) -> None:
     """End what runs in SageMaker for a RUN, by name or id."""
     reach_stack(stack)
     with heavy_imports():
-        from stacks import runs
+        from stacks.runs import Runs
     found = _find(run)
     if found.status.is_finished:
         click.echo(f"{found.name} has ended: {found.status}")
         return
+    runs = Runs()
     runs.stop(found)
-    view = runs.follow(found.id, click.echo)
+    view = runs.follow(found.id, click.echo, partial(require_servers, emulated=is_emulated(stack)))
     click.echo(f"{view.run.name}: {view.run.status}")
-
-
-def _refreshed(run: "PipelineRunResponse") -> "PipelineRunResponse":
-    """Return the run as it is: one that died in SageMaker seems to go on in ZenML."""
-    from stacks import runs
-
-    return run if run.status.is_finished else runs.look(run.id).run
 
 
 def _what_failed(run: "PipelineRunResponse") -> str:
     steps = ", ".join(name for name, step in run.steps.items() if step.status.is_failed)
-    return steps or run.get_body().status_reason or ""
+    return ": ".join(filter(None, (steps, run.get_body().status_reason)))
 
 
 def _find(run: str) -> "PipelineRunResponse":

@@ -8,6 +8,16 @@ from stacks import emulation
 from stacks.files import StackFile, is_emulated, load_stack
 
 
+class ServersGoneError(PlatformError):
+    """One of the emulated servers has ended, or they were not started."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the emulated servers do not run, and what they kept is gone; "
+            "`python run.py emulator up` starts empty ones"
+        )
+
+
 def choose_stack(name: str) -> StackFile:
     """Read the stack called `name` and make this process a client of its servers.
 
@@ -40,14 +50,23 @@ def is_reachable(name: str) -> bool:
 def reach_stack(name: str) -> None:
     """Make this process a client of the servers of the stack called `name`.
 
+    Nothing is started: empty servers have nothing to show. Call it before ZenML is imported.
+
     Raises:
-        PlatformError: They are emulated and down, so that all that they kept is gone.
+        ServersGoneError: They are emulated and down.
     """
     if not is_reachable(name):
-        raise PlatformError(
-            f"the servers of stack {name!r} do not run, and what they kept is gone; "
-            "`python run.py emulator up` starts empty ones"
-        )
+        raise ServersGoneError
+
+
+def require_servers(*, emulated: bool) -> None:
+    """Stop where it is of no use to wait for servers that are away.
+
+    Raises:
+        ServersGoneError: They are emulated, and one of them has ended.
+    """
+    if emulated and not emulation.is_up(state=EMULATOR_STATE):
+        raise ServersGoneError
 
 
 def say(message: str) -> None:

@@ -18,8 +18,9 @@ from cli.terminal import console
 from registry.active import active_registry, tracking_uri
 from registry.history import approval
 from registry.packages import PACKAGE
-from stacks import dashboard, runs
+from stacks import dashboard
 from stacks.cost import load_prices, usd_of
+from stacks.runs import Runs
 
 # The metrics that a person sees at the end of a run; the report and the JSON hold all of them.
 SHOWN_METRICS = (
@@ -234,6 +235,7 @@ def _usd(amount: float | None) -> str:
 
 
 def _jobs(run: PipelineRunResponse) -> dict[str, JobSummary]:
+    runs = Runs()
     found = runs.charges(runs.look(run.id))
     prices = load_prices() if found else None
     return {

@@ -1,63 +1,78 @@
 """Wait for a run that goes on elsewhere: with progress, and free to leave or to stop it."""
 
 import sys
+from functools import partial
 
 import click
-from zenml.client import Client
-from zenml.enums import ExecutionStatus
 from zenml.models import PipelineRunResponse
 
+from bank_marketing.errors import PlatformError
 from cli.failures import RunFailedError, reason
-from stacks import runs
-from stacks.runs import RunView
+from cli.stacks import ServersGoneError, require_servers
+from stacks.runs import Runs, RunView, is_in_sagemaker
 
 
-def wait(run: PipelineRunResponse) -> PipelineRunResponse:
+def wait(run: PipelineRunResponse, *, emulated: bool) -> PipelineRunResponse:
     """Follow `run` to its end; Ctrl-C asks whether to leave it alone or to stop it.
 
     Raises:
+        ServersGoneError: It ran on emulated servers, which have ended.
         RunFailedError: It failed or was stopped; says why.
+        PlatformError: A server refused, or was away for long.
         Exit: The user leaves, and the run goes on.
     """
+    runs = Runs()
+    follow = partial(runs.follow, run.id, click.echo, partial(require_servers, emulated=emulated))
     try:
-        view = runs.follow(run.id, click.echo)
-    except KeyboardInterrupt:
-        view = _interrupted(run)
-    if view.run.status not in {ExecutionStatus.COMPLETED, ExecutionStatus.CACHED}:
-        raise RunFailedError(failure(view))
+        try:
+            view = follow()
+        except KeyboardInterrupt:
+            _stop_or_leave(runs, run)
+            view = follow()
+    except ServersGoneError:
+        raise
+    except PlatformError as error:
+        raise PlatformError(f"{error}\n{_goes_on(run)}") from error
+    if not view.run.status.is_successful:
+        raise RunFailedError(_failure(runs, view))
     return view.run
 
 
-def failure(view: RunView) -> str:
+def _failure(runs: Runs, view: RunView) -> str:
     """Say why a run did not succeed: what its step raised, else what SageMaker says of its job."""
-    told = reason(view.run)
-    elsewhere = runs.failure(view)
-    if told and elsewhere:
-        log = elsewhere.rpartition("\nlog: ")[2]
-        return f"{told}\nlog: {log}"
-    return told or elsewhere or f"{view.run.name} was {view.run.status}"
+    if told := reason(view.run):
+        links = (f"log: {job.log_url}" for job in view.failed_jobs if job.log_url)
+        return "\n".join((told, *links))
+    recorded = view.run.get_body().status_reason
+    return runs.failure(view) or recorded or f"{view.run.name} was {view.run.status}"
 
 
-def _interrupted(run: PipelineRunResponse) -> RunView:
-    if not _wants_to_stop():
-        click.echo(
-            f"{run.name} goes on; see it again with `python run.py runs watch {run.name}`, "
-            f"end it with `python run.py runs stop {run.name}`"
-        )
+def _stop_or_leave(runs: Runs, run: PipelineRunResponse) -> None:
+    if not is_in_sagemaker(run) or not _wants_to_stop():
+        click.echo(_goes_on(run))
         raise click.exceptions.Exit(1)
-    runs.stop(Client().get_pipeline_run(run.id))
+    runs.stop(run)
     click.echo("stopping")
-    return runs.follow(run.id, click.echo)
+
+
+def _goes_on(run: PipelineRunResponse) -> str:
+    return (
+        f"{run.name} goes on; see it again with `python run.py runs watch {run.name}`, "
+        f"end it with `python run.py runs stop {run.name}`"
+    )
 
 
 def _wants_to_stop() -> bool:
-    """Ask; where nobody can answer, the run is left alone."""
+    """Ask; where nobody can answer, or nobody does, the run is left alone."""
     if not sys.stdin.isatty():
         return False
-    answer = click.prompt(
-        "\nThe run goes on in SageMaker. Leave it alone or stop it?",
-        type=click.Choice(["leave", "stop"]),
-        default="leave",
-        err=True,
-    )
+    try:
+        answer = click.prompt(
+            "\nThe run goes on in SageMaker. Leave it alone or stop it?",
+            type=click.Choice(["leave", "stop"]),
+            default="leave",
+            err=True,
+        )
+    except click.Abort:
+        return False
     return bool(answer == "stop")

@@ -1,10 +1,11 @@
 """What SageMaker runs for a pipeline run: its jobs, why they failed, how long they are billed."""
 
+from functools import cache
 from typing import Any, cast
 
 from bank_marketing.errors import PlatformError
 from platforms.base import Charge, Execution, Job, JobState
-from platforms.sagemaker.session import aws_errors, client, error_code
+from platforms.sagemaker.session import aws_errors, client, error_code, is_amazons
 
 _LOG_LINES = 15
 
@@ -30,15 +31,19 @@ class SageMakerExecutions:
     Both are named by their ARN, which tells the region.
     """
 
+    def __init__(self) -> None:
+        self._client = cache(client)
+
     def describe(self, arn: str) -> Execution:
         """Return the state of an execution and of every job in it."""
         with aws_errors(arn):
-            return _pipeline_execution(arn) if _kind(arn) == "pipeline" else _job_execution(arn)
+            if _kind(arn) == "pipeline":
+                return self._pipeline_execution(arn)
+            return self._job_execution(arn)
 
     def stop(self, arn: str) -> None:
         """Ask SageMaker to stop an execution; do nothing if it has ended."""
-        region, kind, name = _region(arn), _kind(arn), arn.rpartition("/")[2]
-        sagemaker = client("sagemaker", region)
+        sagemaker, kind, name = self._sagemaker(arn), _kind(arn), arn.rpartition("/")[2]
         try:
             with aws_errors(arn):
                 if kind == "pipeline":
@@ -56,7 +61,7 @@ class SageMakerExecutions:
         if job.arn is None:
             return None
         with aws_errors(job.arn):
-            found = _describe(job.arn)
+            found = self._job(job.arn)
         if _kind(job.arn) == "processing-job":
             start, end = found.get("ProcessingStartTime"), found.get("ProcessingEndTime")
             seconds = (end - start).total_seconds() if start and end else None
@@ -74,7 +79,7 @@ class SageMakerExecutions:
         if job.arn is None:
             return ()
         group, prefix = _LOG_GROUPS[_kind(job.arn)], job.arn.rpartition("/")[2]
-        logs = client("logs", _region(job.arn))
+        logs = self._client("logs", _region(job.arn))
         try:
             with aws_errors(job.arn):
                 streams = logs.describe_log_streams(
@@ -95,56 +100,56 @@ class SageMakerExecutions:
                 return ()
             raise
 
+    def _pipeline_execution(self, arn: str) -> Execution:
+        sagemaker = self._sagemaker(arn)
+        found = sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn)
+        pages = sagemaker.get_paginator("list_pipeline_execution_steps").paginate(
+            PipelineExecutionArn=arn
+        )
+        steps = [step for page in pages for step in page["PipelineExecutionSteps"]]
+        return Execution(
+            state=_STATES[found["PipelineExecutionStatus"]],
+            reason=found.get("FailureReason"),
+            jobs=tuple(self._step_job(step) for step in reversed(steps)),  # told newest first
+        )
 
-def _pipeline_execution(arn: str) -> Execution:
-    sagemaker = client("sagemaker", _region(arn))
-    found = sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn)
-    pages = sagemaker.get_paginator("list_pipeline_execution_steps").paginate(
-        PipelineExecutionArn=arn
-    )
-    steps = [step for page in pages for step in page["PipelineExecutionSteps"]]
-    return Execution(
-        state=_STATES[found["PipelineExecutionStatus"]],
-        reason=found.get("FailureReason"),
-        jobs=tuple(_step_job(step) for step in reversed(steps)),  # told newest first
-    )
+    def _step_job(self, step: dict[str, Any]) -> Job:
+        metadata = step.get("Metadata", {})
+        arn = (metadata.get("ProcessingJob") or metadata.get("TrainingJob") or {}).get("Arn")
+        return Job(
+            step=step["StepName"],
+            arn=arn,
+            state=_STATES[step["StepStatus"]],
+            reason=step.get("FailureReason"),
+            log_url=self._log_url(arn) if arn else None,
+        )
 
+    def _job_execution(self, arn: str) -> Execution:
+        found = self._job(arn)
+        state = _STATES[found.get("ProcessingJobStatus") or found["TrainingJobStatus"]]
+        reason = found.get("FailureReason") or found.get("ExitMessage")
+        job = Job(step="", arn=arn, state=state, reason=reason, log_url=self._log_url(arn))
+        return Execution(state=state, reason=reason, jobs=(job,))
 
-def _step_job(step: dict[str, Any]) -> Job:
-    metadata = step.get("Metadata", {})
-    arn = (metadata.get("ProcessingJob") or metadata.get("TrainingJob") or {}).get("Arn")
-    return Job(
-        step=step["StepName"],
-        arn=arn,
-        state=_STATES[step["StepStatus"]],
-        reason=step.get("FailureReason"),
-        log_url=_log_url(arn) if arn else None,
-    )
+    def _job(self, arn: str) -> dict[str, Any]:
+        sagemaker, name = self._sagemaker(arn), arn.rpartition("/")[2]
+        if _kind(arn) == "processing-job":
+            return cast(dict[str, Any], sagemaker.describe_processing_job(ProcessingJobName=name))
+        return cast(dict[str, Any], sagemaker.describe_training_job(TrainingJobName=name))
 
+    def _log_url(self, arn: str) -> str | None:
+        """Return the page of a job's log streams in the console, where `$252F` stands for `/`."""
+        if not is_amazons(self._sagemaker(arn)):
+            return None
+        region, name = _region(arn), arn.rpartition("/")[2]
+        group = _LOG_GROUPS[_kind(arn)].replace("/", "$252F")
+        return (
+            f"https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}"
+            f"#logsV2:log-groups/log-group/{group}$3FlogStreamNameFilter$3D{name}"
+        )
 
-def _job_execution(arn: str) -> Execution:
-    found = _describe(arn)
-    state = _STATES[found.get("ProcessingJobStatus") or found["TrainingJobStatus"]]
-    reason = found.get("FailureReason") or found.get("ExitMessage")
-    job = Job(step="", arn=arn, state=state, reason=reason, log_url=_log_url(arn))
-    return Execution(state=state, reason=reason, jobs=(job,))
-
-
-def _describe(arn: str) -> dict[str, Any]:
-    sagemaker, name = client("sagemaker", _region(arn)), arn.rpartition("/")[2]
-    if _kind(arn) == "processing-job":
-        return cast(dict[str, Any], sagemaker.describe_processing_job(ProcessingJobName=name))
-    return cast(dict[str, Any], sagemaker.describe_training_job(TrainingJobName=name))
-
-
-def _log_url(arn: str) -> str:
-    """Return the page of a job's log streams in the console, where `$252F` stands for `/`."""
-    region, name = _region(arn), arn.rpartition("/")[2]
-    group = _LOG_GROUPS[_kind(arn)].replace("/", "$252F")
-    return (
-        f"https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}"
-        f"#logsV2:log-groups/log-group/{group}$3FlogStreamNameFilter$3D{name}"
-    )
+    def _sagemaker(self, arn: str) -> Any:
+        return self._client("sagemaker", _region(arn))
 
 
 def _region(arn: str) -> str:

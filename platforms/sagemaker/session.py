@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
@@ -23,8 +24,15 @@ def client(service: str, region: str, config: Config = _CONFIG) -> Any:
     return boto3.client(service, region_name=region, config=config)
 
 
+_AMAZON = (".amazonaws.com", ".amazonaws.com.cn")
 _THROTTLED = {"ThrottlingException", "Throttling", "TooManyRequestsException", "SlowDown"}
 _UNAVAILABLE = {500, 502, 503, 504}
+
+
+def is_amazons(client: Any) -> bool:
+    """Say whether a client talks to Amazon, whose console then shows what the client sees."""
+    host = urlsplit(client.meta.endpoint_url).hostname or ""
+    return host.endswith(_AMAZON)
 
 
 @contextmanager
