@@ -112,14 +112,14 @@ def _refuse_options_before_a_command(ctx: click.Context, command: str) -> None:
         )
 
 
-def main() -> int:
-    """Run the command line and return its exit code.
+def main(command: click.Command = cli) -> int:
+    """Run the command line, or a command of its kind, and return its exit code.
 
     0 is done, 1 an error (one line, no traceback), 2 wrong usage, 3 rejected by the quality gate.
     """
     prepare()
     try:
-        exit_code = cli(standalone_mode=False)
+        exit_code = command(standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return error.exit_code

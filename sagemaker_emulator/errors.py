@@ -21,6 +21,11 @@ class ServiceError(Exception):
         self.status = status
         self.members = members or {}
 
+    @property
+    def is_transient(self) -> bool:
+        """Say whether the same call may succeed later."""
+        return self.code == "ThrottlingException" or self.status in (500, 503)
+
 
 class ValidationException(ServiceError):
     def __init__(self, message: str) -> None:

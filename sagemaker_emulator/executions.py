@@ -20,6 +20,8 @@ from sagemaker_emulator.records import Kind, Record, now, random_text
 from sagemaker_emulator.storage import split_uri
 
 _POLL_S = 0.02
+# How long AWS waits before it tries again what was throttled, or failed on its side; by default.
+_RETRY_PAUSES_S = (1, 2, 4, 8, 16)
 _LONGEST_STEP_REASON = 1024
 _LONGEST_REASON = 1300
 _JOB_KINDS = (kinds.PROCESSING_JOB, kinds.TRAINING_JOB, kinds.TUNING_JOB)
@@ -172,14 +174,17 @@ class Execution:
         if name and not self.cloud.records.find(kinds.MODEL_PACKAGE_GROUP, region, name):
             self._call("CreateModelPackageGroup", {"ModelPackageGroupName": name})
 
-    def _call(self, operation: str, request: Fields) -> Fields:
+    def _call(self, operation: str, request: Fields, attempt: int = 0) -> Fields:
         try:
             return self.cloud.call(Call(operation, self.record.region, request), self._role)
         except ServiceError as error:
-            raise JobError(
-                f"ClientError: Failed to invoke sagemaker:{operation}. "
-                f"Error Details: {error.message}"
-            ) from error
+            if not error.is_transient or attempt == len(_RETRY_PAUSES_S):
+                raise JobError(
+                    f"ClientError: Failed to invoke sagemaker:{operation}. "
+                    f"Error Details: {error.message}"
+                ) from error
+        time.sleep(_RETRY_PAUSES_S[attempt])
+        return self._call(operation, request, attempt + 1)
 
     def _settle(self, run: StepRun) -> None:
         job = run.record

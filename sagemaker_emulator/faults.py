@@ -30,6 +30,7 @@ class Fault:
 
     Args:
         operation: A name, or `*` for all of the service.
+        caller: Only calls by this access key, or this role of a job; by anyone if empty.
         nth: Only this call of those that fit, counted from 1; every one if none.
         for_s: Ends after this time; never if none.
         delay_s: How long the call waits first.
@@ -38,6 +39,7 @@ class Fault:
 
     service: str
     operation: str = "*"
+    caller: str = ""
     nth: int | None = None
     for_s: float | None = None
     delay_s: float = 0
@@ -47,9 +49,11 @@ class Fault:
     seen: int = 0
     since: float = field(default_factory=time.monotonic)
 
-    def strikes(self, service: str, operation: str) -> bool:
+    def strikes(self, service: str, operation: str, caller: str) -> bool:
         """Count a call, and say whether it is to go wrong."""
         if service != self.service or self.operation not in ("*", operation):
+            return False
+        if self.caller not in ("", caller):
             return False
         if self.for_s is not None and time.monotonic() - self.since > self.for_s:
             return False
@@ -72,14 +76,16 @@ class Faults:
         with self._lock:
             self._faults.clear()
 
-    def strike(self, service: str, operation: str) -> None:
+    def strike(self, service: str, operation: str, caller: str) -> None:
         """Let a call wait or fail if it is asked for.
 
         Raises:
             ServiceError: The call is to fail.
         """
         with self._lock:
-            striking = [fault for fault in self._faults if fault.strikes(service, operation)]
+            striking = [
+                fault for fault in self._faults if fault.strikes(service, operation, caller)
+            ]
         for fault in striking:
             time.sleep(fault.delay_s)
             if fault.code:

@@ -33,6 +33,10 @@ from sagemaker_emulator.storage import (
 _POLL_S = 0.02
 _LONGEST_REASON = 1024
 _DAY_S = 86_400
+_KILLED = (
+    "ClientError: Please use an instance type with more memory, "
+    "or reduce the size of job data processed on an instance."
+)
 
 
 class Machine(NamedTuple):
@@ -218,9 +222,10 @@ class Job(ABC):
                 container.wait()
 
     def _failed(self, machine: Machine, code: int | None) -> Outcome:
+        if code == 128 + signal.SIGKILL:
+            return Outcome("Failed", "Failed", f"{_KILLED}, exit code: {code}")
         said = self.failure(machine) or tail(machine.folder / "log")
-        killed = ", killed: often for want of memory" if code == 128 + signal.SIGKILL else ""
-        return Outcome("Failed", "Failed", f"AlgorithmError: {said}, exit code: {code}{killed}")
+        return Outcome("Failed", "Failed", f"AlgorithmError: {said}, exit code: {code}")
 
 
 class TrainingJob(Job):

@@ -83,6 +83,7 @@ class Emulator:
     ) -> None:
         self.faults = Faults()
         self.recorder = Recorder()
+        self.quotas = dict(quotas or {})
         self._server: BaseWSGIServer = make_server(
             LOOPBACK, port, self._application, threaded=True, request_handler=_Handler
         )
@@ -96,7 +97,7 @@ class Emulator:
             containers=ContainerRuntime(isolation or best_isolation(), work / "home"),
             variables=variables or {},
             slots=threading.BoundedSemaphore(slots or os.cpu_count() or 1),
-            quotas=quotas or {},
+            quotas=self.quotas,
             stop_grace_s=stop_grace_s,
         )
         self._schedules = Schedules(self._cloud)
@@ -192,8 +193,9 @@ class Emulator:
         if request is None:
             return self._moto(environ, start)
         error = ""
+        caller = self._cloud.callers.get(request.key, request.key)
         try:
-            self.faults.strike(request.service, request.operation)
+            self.faults.strike(request.service, request.operation, caller)
             if request.service == "sagemaker":
                 return self._sagemaker(request, environ)(environ, start)
             if request.service == "tagging" and request.operation == "GetResources":
@@ -206,7 +208,6 @@ class Emulator:
             return _refusal(refusal, request.service)(environ, start)
         finally:
             if request.key != OWN_KEY:
-                caller = self._cloud.callers.get(request.key, request.key)
                 self.recorder.add(
                     RecordedCall(
                         request.service, request.operation, request.resource, caller, error
@@ -227,7 +228,7 @@ class Emulator:
         """Carry out a call of a pipeline: faults strike it, and it is recorded."""
         error = ""
         try:
-            self.faults.strike("sagemaker", call.operation)
+            self.faults.strike("sagemaker", call.operation, role)
             return api.answer(self._cloud, call)
         except ServiceError as refusal:
             error = refusal.code
@@ -257,6 +258,8 @@ class Emulator:
             self.faults.add(Fault(**asked))
         elif what == ("faults", "DELETE"):
             self.faults.clear()
+        elif what == ("quotas", "POST"):
+            self.quotas.update(asked)
         elif what == ("kill", "POST"):
             return _json({"killed": self.kill(asked["name"])})
         else:

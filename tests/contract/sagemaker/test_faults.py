@@ -60,6 +60,22 @@ def test_a_client_that_tries_again_gets_through_throttling(sagemaker, sagemaker_
     assert answer["ResponseMetadata"]["RetryAttempts"] == 1
 
 
+def test_the_credentials_of_one_caller_expire(s3, impatient, sagemaker_emulator):
+    message = "The security token included in the request is expired"
+    sagemaker_emulator.faults.add(
+        Fault("sagemaker", caller="someone", code="ExpiredTokenException", message=message)
+    )
+    sagemaker_emulator.faults.add(
+        Fault(
+            "s3", caller="testing", code="ExpiredToken", message="The provided token has expired."
+        )
+    )
+
+    impatient("sagemaker").list_training_jobs()
+    with pytest.raises(ClientError, match=r"ExpiredToken\).*The provided token has expired\."):
+        impatient("s3").list_buckets()
+
+
 def test_a_call_can_be_delayed(impatient, sagemaker_emulator):
     sagemaker_emulator.faults.add(Fault("sagemaker", "ListTrainingJobs", delay_s=0.5))
     started = time.monotonic()
@@ -116,6 +132,12 @@ def test_faults_and_calls_can_be_had_over_http(impatient, sagemaker_emulator):
 
     last, before = ask(sagemaker_emulator, "calls", "GET")["calls"][:-3:-1]
     assert (before["error"], last["error"]) == ("InternalFailure", "")
+
+
+def test_a_quota_can_be_set_over_http(sagemaker_emulator):
+    ask(sagemaker_emulator, "quotas", "POST", {"ml.g5.xlarge for training job usage": 1})
+
+    assert sagemaker_emulator.quotas["ml.g5.xlarge for training job usage"] == 1
 
 
 def test_an_unknown_question_is_not_answered(sagemaker_emulator):

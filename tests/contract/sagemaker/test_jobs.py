@@ -327,7 +327,9 @@ class TestTraining:
             lambda job: job["TrainingJobStatus"] == "Failed",
         )
 
-        assert "exit code: 137" in describe()["FailureReason"]
+        reason = describe()["FailureReason"]
+        assert reason.startswith("ClientError: Please use an instance type with more memory")
+        assert reason.endswith("exit code: 137")
 
 
 class TestProcessing:

@@ -276,13 +276,23 @@ class TestSteps:
         self, create, start, ended, role, sagemaker_emulator
     ):
         create(training("train", role, ""))
-        fault = Fault("sagemaker", "CreateTrainingJob", nth=1, code="ThrottlingException")
+        fault = Fault("sagemaker", "CreateTrainingJob", nth=1, code="AccessDeniedException")
         sagemaker_emulator.faults.add(fault)
 
         execution = ended(start())
 
         sagemaker_emulator.faults.clear()
         assert execution["PipelineExecutionStatus"] == "Failed"
+
+    def test_what_is_throttled_is_tried_again(self, create, start, ended, role, sagemaker_emulator):
+        create(processing("one", role, ""))
+        fault = Fault("sagemaker", "CreateProcessingJob", nth=1, code="ThrottlingException")
+        sagemaker_emulator.faults.add(fault)
+
+        execution = ended(start())
+
+        sagemaker_emulator.faults.clear()
+        assert execution["PipelineExecutionStatus"] == "Succeeded"
 
     def test_a_pipeline_acts_in_its_role(self, create, start, ended, role, sagemaker_emulator):
         create(processing("one", role, ""))
