@@ -94,7 +94,7 @@ def _run_here(run: Callable[[], object], name: str) -> PipelineRunResponse:
 def _submitted(submit: Callable[[], object], name: str) -> PipelineRunResponse:
     """Give a run to SageMaker; why that failed is also recorded in ZenML."""
     try:
-        with _submission_errors(f"{name} could not be submitted"):
+        with _submission_errors("the run could not be submitted"):
             submit()
     except PlatformError as error:
         record_failure(name, str(error))
@@ -109,7 +109,7 @@ def _submission_errors(what: str) -> Iterator[None]:
     try:
         with aws_errors(what):
             yield
-    except (OSError, RuntimeError, ZenMLBaseException) as error:  # S3's are of the first kind
+    except (OSError, RuntimeError, ZenMLBaseException) as error:
         raise PlatformError(f"{what}: {error}") from error
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 from unittest.mock import patch
 
+import click
 import pandas as pd
 import pytest
 
@@ -17,7 +18,7 @@ from bank_marketing.config import TrainingSettings, load_settings
 from bank_marketing.dataset import read_table
 from bank_marketing.synthetic import make_table
 from cli.environment import prepare
-from cli.main import main
+from cli.main import cli, main
 
 ROOT = Path(__file__).parent.parent
 
@@ -87,13 +88,13 @@ def zenml_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def run(zenml_home: Path) -> Run:
     """`python run.py ARGUMENTS`, without the seconds that a new process takes."""
 
-    def run(*arguments: str) -> Outcome:
+    def run(*arguments: str, command: click.Command = cli) -> Outcome:
         with (
             patch.object(sys, "argv", ["run.py", *arguments]),
             redirect_stdout(io.StringIO()) as output,
             redirect_stderr(io.StringIO()) as errors,
         ):
-            exit_code = main()
+            exit_code = main(command)
         return Outcome(exit_code, output.getvalue(), errors.getvalue())
 
     return run

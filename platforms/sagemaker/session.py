@@ -45,13 +45,12 @@ def aws_errors(what: str) -> Iterator[None]:
     """
     try:
         yield
-    except ClientError as error:
-        details = error.response["Error"]
-        raise _kind(error)(
-            f"{what}: AWS refused {error.operation_name}: {details['Code']}: {details['Message']}"
-        ) from error
-    except (BotoCoreError, ResponseParserError) as error:
-        raise _kind(error)(f"{what}: {error}") from error
+    except (ClientError, BotoCoreError, ResponseParserError) as error:
+        raise _translated(what, error) from error
+    except OSError as error:  # as which s3fs raises the refusals of S3
+        if not isinstance(error.__cause__, ClientError):
+            raise
+        raise _translated(what, error.__cause__) from error.__cause__
 
 
 def error_code(error: PlatformError) -> str | None:
@@ -60,11 +59,13 @@ def error_code(error: PlatformError) -> str | None:
     return str(cause.response["Error"]["Code"]) if isinstance(cause, ClientError) else None
 
 
-def _kind(error: Exception) -> type[PlatformError]:
-    """Return as what to raise `error`: whether the same call may succeed later."""
-    if isinstance(error, ClientError):
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-        will_pass = error.response["Error"]["Code"] in _THROTTLED or status in _UNAVAILABLE
-    else:
+def _translated(what: str, error: Exception) -> PlatformError:
+    if not isinstance(error, ClientError):
         will_pass = isinstance(error, (ConnectionError, HTTPClientError))
-    return OutageError if will_pass else PlatformError
+        return (OutageError if will_pass else PlatformError)(f"{what}: {error}")
+    details = error.response["Error"]
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    will_pass = details["Code"] in _THROTTLED or status in _UNAVAILABLE
+    return (OutageError if will_pass else PlatformError)(
+        f"{what}: AWS refused {error.operation_name}: {details['Code']}: {details['Message']}"
+    )
