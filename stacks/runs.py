@@ -6,7 +6,7 @@ ZenML learns of a step from the step itself. What dies before it can tell, or ne
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache, partial
@@ -138,7 +138,8 @@ class Runs:
             raise PlatformError(
                 f"{run.name} runs in a process, not in SageMaker; end the process (Ctrl-C)"
             )
-        self._executions().stop(arn)
+        with zenml_errors(run.name), _called_stopping(run):
+            self._executions().stop(arn)
 
     def charges(self, view: RunView) -> dict[str, tuple[Job, Charge]]:
         """Return by step each job of an execution that AWS bills, and what for."""
@@ -202,6 +203,20 @@ def _arn(run: PipelineRunResponse) -> str | None:
     """Return what SageMaker calls the run: known since its submission, as metadata."""
     found = run.run_metadata.get("pipeline_execution_arn") or run.orchestrator_run_id
     return str(found) if str(found).startswith("arn:") else None
+
+
+@contextmanager
+def _called_stopping(run: PipelineRunResponse) -> Iterator[None]:
+    """Let ZenML expect the end of what runs: it takes a step that is ended for one that failed."""
+    if all(step.status.is_finished for step in run.steps.values()):
+        yield
+        return
+    publish_pipeline_run_status_update(run.id, ExecutionStatus.STOPPING)
+    try:
+        yield
+    except PlatformError:
+        publish_pipeline_run_status_update(run.id, ExecutionStatus.RUNNING)
+        raise
 
 
 def _settle(

@@ -10,9 +10,11 @@ from typing import Annotated
 import click
 import mlflow
 from zenml import pipeline, step
+from zenml.utils.source_utils import set_custom_source_root
 
 BEGAN = "began"
 GO = "go"
+OUTPUT = "output"
 
 
 @step(enable_cache=False, experiment_tracker=True)
@@ -54,7 +56,12 @@ def command(deed: str, folder: str) -> None:
     click.echo(f"{run.name}: {run.status}")
 
 
-if __name__ == "__main__":
+def begin_at(terminal: str, folder: str) -> None:
+    """Begin an errand that waits, at a terminal; what it says goes to a file in `folder`."""
     from cli.main import main
 
-    sys.exit(main(command))
+    set_custom_source_root(str(Path(__file__).parent))
+    sys.argv = ["run.py", "wait", folder]
+    with Path(terminal).open() as sys.stdin, Path(folder, OUTPUT).open("w") as sys.stdout:
+        sys.stderr = sys.stdout
+        sys.exit(main(command))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,10 @@ from tests.checkout import copy_checkout
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 EMULATED = ("--stack", "sagemaker-emulated")
+GONE = (
+    "the emulated servers do not run, and what they kept is gone; "
+    "`python run.py emulator up` starts empty ones"
+)
 # Rows of a file of ours count as real, so that the gate of a shared registry lets them pass.
 QUICK = (
     *("--set", "evaluation.resamples=100", "--set", "explanation.max_rows=200"),
@@ -30,21 +35,25 @@ class Checkout(NamedTuple):
     folder: Path
     table: Path
 
-    def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    def begin(self, *arguments: str) -> "subprocess.Popen[str]":
         environment = {
             name: value
             for name, value in os.environ.items()
             if not name.startswith(("AWS_", "MLFLOW_", "ZENML_", "SAGEMAKER_"))
         }
-        return subprocess.run(
+        return subprocess.Popen(
             [sys.executable, "run.py", *arguments],
             cwd=self.folder,
             env=environment | {"ZENML_CONFIG_PATH": str(self.folder.parent / "zenml")},
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=500,
-            check=False,
         )
+
+    def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        with self.begin(*arguments) as process:
+            output, errors = process.communicate(timeout=500)
+        return subprocess.CompletedProcess(arguments, process.returncode, output, errors)
 
     def train(self, *arguments: str) -> Any:
         summary = self.folder.parent / "summary.json"
@@ -121,6 +130,25 @@ def test_what_a_step_raises_is_the_reason(checkout, emulated):
     assert done.returncode == 1
     assert "step validate_data: the data did not pass validation" in done.stderr
     assert "failed" in checkout.run("runs", "list", *EMULATED).stdout
+
+
+def test_an_emulator_that_is_killed_in_the_middle_is_not_waited_for(checkout, emulated):
+    with checkout.begin("--pipeline", "training", "--no-cache", *QUICK, *EMULATED) as client:
+        lines = iter(client.stdout.readline, "")
+        assert any(line.startswith("ingest_data: running") for line in lines)
+        pid = json.loads((checkout.folder / ".local/emulator/sagemaker.json").read_text())["pid"]
+        os.killpg(pid, signal.SIGKILL)
+        _, errors = client.communicate(timeout=120)
+
+    assert client.returncode == 1
+    assert errors.splitlines()[-1] == f"error: {GONE}"
+
+
+@pytest.mark.parametrize("command", [("runs", "list"), ("model", "list"), ("dashboard",)])
+def test_what_is_gone_is_not_replaced_by_empty_servers(checkout, emulated, command):
+    asked = checkout.run(*command, *EMULATED)
+
+    assert (asked.returncode, asked.stderr) == (1, f"error: {GONE}\n")
 
 
 def test_nothing_is_left_when_it_is_down(checkout, emulated):

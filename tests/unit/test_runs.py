@@ -9,6 +9,7 @@ from zenml import pipeline, step
 from zenml.client import Client
 from zenml.enums import ExecutionStatus, StackComponentType
 from zenml.models import PipelineRunResponse, PipelineSnapshotRequest, StepRunRequest
+from zenml.orchestrators.publish_utils import publish_failed_step_run
 from zenml.pipelines.run_utils import create_placeholder_run
 from zenml.utils.time_utils import utc_now
 
@@ -44,6 +45,7 @@ class Cloud:
         self.answers = list(answers)
         self.asked: list[str] = []
         self.stopped: list[str] = []
+        self.refusal: PlatformError | None = None
         self.charges: dict[str, list[Charge | PlatformError | None]] = {}
         self.logs: dict[str, tuple[str, ...] | PlatformError] = {}
 
@@ -52,6 +54,8 @@ class Cloud:
         return told(self.answers)
 
     def stop(self, arn: str) -> None:
+        if self.refusal:
+            raise self.refusal
         self.stopped.append(arn)
 
     def charge(self, job: Job) -> Charge | None:
@@ -308,6 +312,26 @@ class TestStopping:
 
         assert is_in_sagemaker(run)
         assert cloud.stopped == [ARN]
+        assert status_of(run) == ("initializing", None)
+
+    def test_a_step_that_fails_because_it_is_stopped_was_stopped(self, begin):
+        cloud = Cloud(STOPPED)
+        run = begin(first="running")
+
+        runs_in(cloud).stop(run)
+        publish_failed_step_run(run.steps["first"].id)
+
+        assert status_of(run) == ("stopped", None)
+
+    def test_a_run_that_amazon_does_not_stop_goes_on(self, begin):
+        cloud = Cloud(RUNNING)
+        cloud.refusal = PlatformError("AWS refused StopPipelineExecution")
+        run = begin(first="running")
+
+        with pytest.raises(PlatformError, match="AWS refused StopPipelineExecution"):
+            runs_in(cloud).stop(run)
+
+        assert status_of(run) == ("running", None)
 
     def test_a_process_of_some_machine_cannot_be_stopped(self, begin):
         run = begin(arn=None)
