@@ -34,9 +34,9 @@ e2e-sagemaker: .venv/installed  ## the training pipeline as jobs on the emulated
 		--set gate.allow_synthetic_data=true $(ARGS); \
 	status=$$?; $(BIN)/python run.py emulator down; exit $$status
 
-# Many tests wait for servers; those of one file share them, and stay together.
+# Many tests wait for servers; those of one file share them, and stay together. conftest.py orders files.
 test: .venv/installed-dev  ## run all tests; ARGS="-k split"
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --cov --cov-report=term:skip-covered $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered $(ARGS)
 
 check: .venv/installed-dev  ## format, lint, types, locks, secrets
 	$(BIN)/ruff format --check .

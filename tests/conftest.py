@@ -25,6 +25,12 @@ ROOT = Path(__file__).parent.parent
 prepare()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put files with slow tests first: the last worker to end is then busy with a short one."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def same_import_path() -> Iterator[None]:
     """MLflow puts the code of a model that it loads first; new processes would import that."""
