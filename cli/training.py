@@ -46,6 +46,10 @@ def run_training(
 
     stack_file = choose_stack(stack)
     with heavy_imports():
+        from stacks.store import locked, open_store
+
+        with locked():
+            open_store()  # else the definition of a pipeline does, and creates it outside the lock
         from cli.execution import execute, ready
         from cli.summary import record_cost, show_summary, summarize
         from pipelines.code_version import code_version
