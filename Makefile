@@ -16,7 +16,7 @@ export OMP_WAIT_POLICY := PASSIVE
 export OPENBLAS_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test e2e-sagemaker check dashboard bench lock clean
+.PHONY: help setup train test e2e-sagemaker check dashboard bench lock image clean
 
 help:  ## show this
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -60,6 +60,12 @@ lock: .venv/bin/uv  ## compile the locks from pyproject.toml
 	sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements-uv.txt | $(LOCK) - -o $(LOCKS)/requirements-uv.txt
 	$(LOCK) pyproject.toml -o $(LOCKS)/requirements.txt
 	$(LOCK) pyproject.toml --group dev -c $(LOCKS)/requirements.txt -o $(LOCKS)/requirements-dev.txt
+
+# IMAGE is ACCOUNT.dkr.ecr.REGION.amazonaws.com/bank-marketing:TAG; the second tag tells its libraries to `stack doctor`.
+image: .venv/installed  ## build the image of the steps and push it; IMAGE=...
+	lock=$(firstword $(subst :, ,$(IMAGE))):$$($(BIN)/python -c 'from stacks.doctor.resources import lock_tag; print(lock_tag())') && \
+	docker build --file docker/Dockerfile --tag $(IMAGE) --tag $$lock . && \
+	docker push $(IMAGE) && docker push $$lock
 
 clean:  ## remove the environment, downloads and caches, stop all servers; ZenML's store stays
 	if [ -x $(BIN)/python ] && [ -d .local/dashboard ]; then $(BIN)/python run.py dashboard --stop; fi

@@ -31,14 +31,11 @@ from stacks.sagemaker_settings import job_place, sagemaker_options
 from stacks.store import locked
 
 
-class _StepProgress(logging.Filter):
-    """Lets through the start and end of steps, of all that ZenML says on the terminal.
-
-    The rest is in the step's log; why a run failed is said by `RunFailedError`.
-    """
+class _NoWarnings(logging.Filter):
+    """Leaves what goes wrong in a step to its log; `RunFailedError` says why a run failed."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return record.getMessage().startswith(("Step `", "Using cached"))
+        return record.levelno < logging.WARNING
 
 
 def execute(
@@ -95,7 +92,10 @@ def _submitted(submit: Callable[[], object], name: str) -> PipelineRunResponse:
     """Give a run to SageMaker; why that failed is also recorded in ZenML."""
     try:
         with _submission_errors("the run could not be submitted"):
-            submit()
+            try:
+                submit()
+            except FileExistsError:  # somebody has sent the same code since ZenML looked for it
+                submit()
     except PlatformError as error:
         record_failure(name, str(error))
         raise
@@ -136,7 +136,7 @@ def _show_only_progress() -> None:
     if ENV_ZENML_LOGGING_VERBOSITY not in os.environ:
         for handler in logging.getLogger().handlers:
             if isinstance(handler, ZenMLConsoleHandler):
-                handler.addFilter(_StepProgress())
+                handler.addFilter(_NoWarnings())
 
 
 def _ensure_registered(stack: StackFile) -> None:

@@ -31,10 +31,11 @@ def apply_stack(name: str) -> None:
     stack = choose_stack(name)
     with heavy_imports():
         from stacks import registration
-    changes = registration.apply(stack)
-    for change in changes:
-        click.echo(f"{change.component}: {change.statement} -> done")
-    click.echo(f"stack {stack.name!r} is as stack_configs/{name}.yaml says")
+    changes = registration.apply(
+        stack, told=lambda change: click.echo(f"{change.component}: {change.statement}")
+    )
+    before = "done" if changes else "nothing to do"
+    click.echo(f"{before}: stack {stack.name!r} is as stack_configs/{name}.yaml says")
 
 
 @command.command("show")

@@ -1,5 +1,7 @@
 """The stack that a command works on, with the emulated servers behind it if it needs them."""
 
+import os
+
 import click
 
 from bank_marketing.errors import PlatformError
@@ -31,7 +33,9 @@ def choose_stack(name: str) -> StackFile:
 
 def read_stack(name: str) -> StackFile:
     """Read the stack called `name` to look at it; nothing is started."""
-    return load_stack(name, emulation.STACK_VARIABLES) if is_emulated(name) else load_stack(name)
+    return load_stack(
+        name, {**os.environ, **(emulation.STACK_VARIABLES if is_emulated(name) else {})}
+    )
 
 
 def is_reachable(name: str) -> bool:

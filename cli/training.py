@@ -68,7 +68,7 @@ def run_training(
             warn=shout,
         )
     if folder := stack_file.shared_folder:
-        source = publish(source, f"{folder}/data")
+        source = publish(source, f"{folder}/data", stack_file.tags)
     key = training_key(source, settings, code_version())
     with ready(stack_file):
         champion = opponent(active_registry(), settings.registry.model_name, key)

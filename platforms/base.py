@@ -25,7 +25,8 @@ TrainingAlgorithm = Literal["script", "built-in"]
 class JobPlace(Settings):
     """Where and on what the SageMaker jobs run that a step submits.
 
-    `output_uri` is an S3 prefix of this run alone; `image` is Amazon's XGBoost container.
+    `output_uri` is an S3 prefix of this run alone; `image` is Amazon's XGBoost container. `tags`
+    are on all that is created; those called project and user begin the names of jobs.
     """
 
     region: str

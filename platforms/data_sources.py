@@ -69,8 +69,10 @@ def locate(
         return synthetic_source(synthetic)
 
 
-def publish(source: DataSource, prefix: str) -> DataSource:
+def publish(source: DataSource, prefix: str, tags: Mapping[str, str]) -> DataSource:
     """Return `source` where other machines can read it: a local file is copied below `s3://...`.
+
+    The copy carries `tags`.
 
     Raises:
         DataError: The file is gone, or there is no such bucket.
@@ -79,7 +81,7 @@ def publish(source: DataSource, prefix: str) -> DataSource:
     if source.origin == "synthetic" or "://" in source.uri:
         return source
     file = LocalFile(Path(source.uri), source.sha256)
-    return source.model_copy(update={"uri": object_store.publish(file, prefix)})
+    return source.model_copy(update={"uri": object_store.publish(file, prefix, tags)})
 
 
 def load(source: DataSource, cache: Path, progress: Progress) -> Table:

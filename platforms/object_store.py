@@ -1,14 +1,14 @@
 """Bring a file from a path, a web server or S3 to this machine, whole and verified."""
 
 import hashlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import unquote, urlencode, urljoin, urlsplit
 
 import requests
 
@@ -82,10 +82,12 @@ def fetch(
     return LocalFile(cached, received)
 
 
-def publish(file: LocalFile, prefix: str, *, limits: Limits = DEFAULT_LIMITS) -> str:
+def publish(
+    file: LocalFile, prefix: str, tags: Mapping[str, str], *, limits: Limits = DEFAULT_LIMITS
+) -> str:
     """Copy a file of this machine below the `s3://` prefix, once, and return the copy's URI.
 
-    The name tells the content: a file that is there already is not sent again.
+    The copy carries `tags`. Its name tells the content: what is there already is not sent again.
 
     Raises:
         DataError: There is no such bucket.
@@ -96,7 +98,8 @@ def publish(file: LocalFile, prefix: str, *, limits: Limits = DEFAULT_LIMITS) ->
     with _s3_errors(uri):
         s3 = _s3(limits)
         if not _has_copy(s3, bucket, key, file.path.stat().st_size):
-            s3.upload_file(str(file.path), bucket, key)
+            tagging = {"Tagging": urlencode(tags)} if tags else None
+            s3.upload_file(str(file.path), bucket, key, tagging)
     return uri
 
 

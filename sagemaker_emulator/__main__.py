@@ -23,6 +23,7 @@ def main() -> int:
             slots=options.slots,
             variables=dict(options.env),
             quotas={name: int(value) for name, value in options.quota},
+            environments=options.environments,
         )
     except (OSError, SystemExit) as error:
         print(f"error: port {options.port} cannot be used: {error}", file=sys.stderr)  # noqa: T201
@@ -40,6 +41,11 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="sagemaker_emulator", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="0, the default, takes a free one")
     parser.add_argument("--work", type=Path, required=True, help="folder of jobs and logs")
+    parser.add_argument(
+        "--environments",
+        type=Path,
+        help="folder of the environments of Amazon's images, to be used again; by default in WORK",
+    )
     parser.add_argument(
         "--image",
         type=_image,

@@ -3,7 +3,17 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sagemaker_emulator import hosting, jobs, kinds, pipelines, registry, shapes, transform, tuning
+from sagemaker_emulator import (
+    hosting,
+    jobs,
+    kinds,
+    pipelines,
+    registry,
+    shapes,
+    tracking,
+    transform,
+    tuning,
+)
 from sagemaker_emulator.cloud import Call, Cloud, Fields, Handler
 from sagemaker_emulator.errors import NotEmulated, ValidationException
 from sagemaker_emulator.records import Kind, Record, as_tags, summaries
@@ -77,6 +87,7 @@ OPERATIONS: dict[str, Handler] = {
     **hosting.OPERATIONS,
     **registry.OPERATIONS,
     **transform.OPERATIONS,
+    **tracking.OPERATIONS,
 }
 
 

@@ -96,3 +96,11 @@ MODEL_PACKAGE = Kind(
     missing=_says(ValidationException, "ModelPackage {arn} does not exist."),
     existing=_says(ValidationException, "Model Package already exists: {arn}"),
 )
+
+TRACKING_SERVER = Kind(
+    "mlflow-tracking-server",
+    "TrackingServer",
+    "TrackingServerSummaries",
+    missing=_says(ResourceNotFound, "Tracking server {name} does not exist."),
+    existing=_says(ResourceInUse, "Tracking server {name} already exists."),
+)

@@ -4,8 +4,12 @@ from zenml.client import Client
 from zenml.models import FlavorRequest, FlavorResponse, FlavorUpdate
 
 from stacks.flavors.sagemaker_mlflow import SageMakerMlflowFlavor
+from stacks.flavors.sagemaker_named import NamedSageMakerFlavor
 
-_OURS = {(str(flavor.type), flavor.name): flavor for flavor in (SageMakerMlflowFlavor(),)}
+_OURS = {
+    (str(flavor.type), flavor.name): flavor
+    for flavor in (SageMakerMlflowFlavor(), NamedSageMakerFlavor())
+}
 
 
 def flavor_differences(kind: str, name: str) -> list[str]:

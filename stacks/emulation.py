@@ -23,7 +23,7 @@ from stacks.servers import HOST, Program
 _REGION = "eu-west-1"
 _ACCOUNT = "123456789012"
 _REGISTRY = f"{_ACCOUNT}.dkr.ecr.{_REGION}.amazonaws.com"
-_BUCKET = f"bank-marketing-{_ACCOUNT}"
+_BUCKET = f"bank-marketing-{_ACCOUNT}-{_REGION}"
 _NAME = "bank-marketing"  # of the role, the image and the tracking server
 _IMAGE = f"{_REGISTRY}/{_NAME}:1"
 
@@ -189,7 +189,7 @@ def _start_all(state: Path, told: Callable[[str], None], preload: Sequence[str])
         servers.wait_until_ready(state, name, urls[name] + health)
         told(f"{name} answers after {time.monotonic() - begun:.1f} s")
         if name == _SAGEMAKER:
-            furnish(urls[name], region=_REGION, bucket=_BUCKET, role=_NAME)
+            furnish(urls[name], region=_REGION, bucket=_BUCKET, name=_NAME)
     _skip_survey(urls[_ZENML], client)
     _write_variables(variables_file(state), client)
 
@@ -271,6 +271,7 @@ def _sagemaker_program(
         store="memory",
         arguments=(
             *("sagemaker_emulator", "--port", str(port), "--work", str(data / "sagemaker")),
+            *("--environments", str(data.parent / "sagemaker-environments")),
             *("--slots", str(_SLOTS), "--image", f"{re.escape(_IMAGE)}={sys.prefix}"),
             *(word for name, value in jobs.items() for word in ("--env", f"{name}={value}")),
             *(word for module in preload for word in ("--preload", module)),

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from bank_marketing.config import Settings, parse_settings, read_values
 from bank_marketing.errors import SettingsError
+from platforms.sagemaker.names import label
 
 FOLDER = Path(__file__).parent.parent / "stack_configs"
 DEFAULT = "default"
@@ -53,20 +54,49 @@ class JobFile(Settings):
         return self
 
 
+class DockerFile(Settings):
+    """The image of the steps, with our locked libraries: one that is there, or one to be built.
+
+    ZenML builds `dockerfile`, a path in this project, and pushes the image.
+    """
+
+    parent_image: str | None
+    dockerfile: str | None
+
+    @model_validator(mode="after")
+    def _be_one_of_them(self) -> Self:
+        if (self.parent_image is None) == (self.dockerfile is None):
+            raise ValueError("name either a parent_image or a dockerfile; the other one is null")
+        return self
+
+
 class SageMakerFile(Settings):
     """How the steps run in SageMaker.
 
-    `image` holds our locked libraries; null lets ZenML build and push it. `step_jobs` has an entry
-    `default`, and others by the name of a step. `submitted_job` is what tuning and training jobs
-    run on that a step submits. `tags` go on all that is created.
+    `step_jobs` has an entry `default`, and others by the name of a step. `submitted_job` is what
+    tuning and training jobs run on that a step submits. `tags` go on all that is created;
+    `project` and `user`, which are brought into the form of a name, begin the names of pipelines
+    and jobs.
     """
 
-    image: str | None
+    docker: DockerFile
     step_jobs: dict[str, JobFile]
     submitted_job: JobFile
     subnets: tuple[str, ...]
     security_group_ids: tuple[str, ...]
     tags: dict[str, str]
+
+    @field_validator("tags")
+    @classmethod
+    def _tell_the_owner(cls, tags: dict[str, str]) -> dict[str, str]:
+        labels = {key: label(tags.get(key, "")) for key in ("project", "user")}
+        for key, text in labels.items():
+            if not text:
+                raise ValueError(
+                    f"{key} begins the names of what is created, and needs letters or digits; "
+                    f"got {tags.get(key)!r}"
+                )
+        return tags | labels
 
     @model_validator(mode="after")
     def _have_a_default(self) -> Self:
@@ -91,6 +121,11 @@ class StackFile(Settings):
         """The S3 prefix that every job can read; None where all happens on one machine."""
         path = self.components["artifact_store"].config.get("path", "")
         return str(path) if str(path).startswith("s3://") else None
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What is created in AWS carries these; none where nothing is."""
+        return self.sagemaker.tags if self.sagemaker else {}
 
 
 def stack_names() -> list[str]:

@@ -1,7 +1,7 @@
 """Bring ZenML's stacks in line with `stack_configs/`, and use one for a while."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from zenml.client import Client
 from zenml.constants import ENV_ZENML_ACTIVE_STACK_ID
 from zenml.enums import StackComponentType
+from zenml.exceptions import EntityExistsError, IllegalOperationError
 from zenml.models import ComponentResponse, StackResponse
 
 from bank_marketing.config import explain
@@ -41,31 +42,38 @@ def differences(stack: StackFile) -> list[Difference]:
 
     registered_stack = find_stack(stack.name)
     if registered_stack is None:
-        found.append(Difference("stack", "not registered"))
-    else:
-        kinds = {str(kind) for kind in registered_stack.components}
-        found += [
-            Difference(kind, "not part of the stack")
-            for kind in stack.components
-            if kind not in kinds and _component(kind, stack.name)
-        ]
-    return found
+        return [*found, Difference("stack", "not registered")]
+    return found + _foreign_parts(stack, registered_stack)
 
 
-def apply(stack: StackFile) -> list[Difference]:
+def apply(
+    stack: StackFile, told: Callable[[Difference], None] = lambda _: None
+) -> list[Difference]:
     """Create or repair `stack` and return what was changed; the second call changes nothing.
 
-    Only components that carry the name of the stack are touched: they are ours.
+    `told` is called with each difference, before any of them is mended.
+
+    Only the stack and components that carry its name are touched: they are ours. Whatever ends
+    this early, the next call does the rest.
 
     Raises:
         SettingsError: A flavor refuses its configuration.
-        PlatformError: ZenML's store cannot be used, or AWS has no such MLflow server.
+        PlatformError: ZenML's store cannot be used, something else holds on to what has to be
+            replaced, or AWS has no such MLflow server.
     """
     stack = with_mlflow_arn(stack)
     changes = differences(stack)
-    if not changes:
-        return []
+    for change in changes:
+        told(change)
+    if changes:
+        try:
+            _bring_in_line(stack)
+        except EntityExistsError:  # somebody else does the same at this moment
+            _bring_in_line(stack)
+    return changes
 
+
+def _bring_in_line(stack: StackFile) -> None:
     client = Client()
     ids = {}
     for kind, wanted in stack.components.items():
@@ -91,8 +99,8 @@ def apply(stack: StackFile) -> list[Difference]:
     if existing is None:
         client.create_stack(stack.name, ids)
     else:
-        client.update_stack(existing.id, component_updates={k: [i] for k, i in ids.items()})
-    return changes
+        parts = {kind: [ids[kind]] if kind in ids else [] for kind in {*existing.components, *ids}}
+        client.update_stack(existing.id, component_updates=parts)
 
 
 def require_unchanged(stack: StackFile) -> None:
@@ -169,10 +177,34 @@ def _drift(wanted: ComponentFile, registered: ComponentResponse) -> list[str]:
     ]
 
 
+def _foreign_parts(stack: StackFile, registered: StackResponse) -> list[Difference]:
+    """Say where ZenML's stack consists of other components than those that carry its name."""
+    found = []
+    for kind in sorted({*stack.components, *map(str, registered.components)}):
+        used = [part.name for part in registered.components.get(StackComponentType(kind), [])]
+        wanted = [stack.name] if kind in stack.components else []
+        if not used and wanted:
+            found.append(Difference(kind, "not part of the stack"))
+        elif used != wanted:
+            names, what = ", ".join(used), "its own" if wanted else "none"
+            found.append(Difference(kind, f"the stack uses {names}; {what} is wanted"))
+    return found
+
+
 def _forget(stack_name: str, component: ComponentResponse) -> None:
-    """Delete a component of the wrong flavor, and the stack that would hold on to it."""
+    """Delete a component of the wrong flavor, and the stack that would hold on to it.
+
+    Raises:
+        PlatformError: The stack is the user's active one, or another one uses the component.
+    """
     client = Client()
     stack = find_stack(stack_name)
-    if stack is not None:
-        client.delete_stack(stack.id)
-    client.delete_stack_component(component.id, component.type)
+    try:
+        if stack is not None:
+            client.delete_stack(stack.id)
+        client.delete_stack_component(component.id, component.type)
+    except (ValueError, IllegalOperationError) as error:
+        raise PlatformError(
+            f"stack {stack_name!r}: its {component.type} of flavor {component.flavor_name} has to "
+            f"be replaced, which ZenML refuses: {error}"
+        ) from error

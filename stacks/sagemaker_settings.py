@@ -1,5 +1,7 @@
 """How the steps of a pipeline become SageMaker jobs, in ZenML's words."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 from zenml.config import DockerSettings
@@ -9,20 +11,26 @@ from platforms.sagemaker.images import xgboost_image
 from stacks.files import DEFAULT, JobFile, SageMakerFile, StackFile
 
 XGBOOST = "3.0-5"  # the container whose XGBoost is the one of requirements.txt
-_REQUIREMENTS = "requirements.txt"
+_ROOT = Path(__file__).parent.parent
+_UPLOADS_OF_MLFLOW = "MLFLOW_S3_UPLOAD_EXTRA_ARGS"
 
 
 def sagemaker_options(sagemaker: SageMakerFile, *, single_job: bool) -> dict[str, Any]:
-    """Return the options of a pipeline: the image of its steps, and the jobs that run them.
+    """Return the options of a pipeline: its image, the jobs that run its steps, their variables.
 
     A single job for all steps is the default one.
     """
     jobs = {name: _job(sagemaker, job) for name, job in sagemaker.step_jobs.items()}
-    settings = {"docker": _image(sagemaker), "orchestrator": jobs.pop(DEFAULT)}
+    project = sagemaker.tags["project"]
+    options = {
+        "settings": {"docker": _image(sagemaker), "orchestrator": jobs.pop(DEFAULT)},
+        # Not the user: what is in it decides whether a step is taken from the cache.
+        "environment": {_UPLOADS_OF_MLFLOW: json.dumps({"Tagging": f"project={project}"})},
+    }
     if single_job:
-        return {"settings": settings}
+        return options
     return {
-        "settings": settings,
+        **options,
         "steps": {name: {"settings": {"orchestrator": job}} for name, job in jobs.items()},
     }
 
@@ -47,9 +55,14 @@ def job_place(stack: StackFile, sagemaker: SageMakerFile) -> JobPlace:
 
 
 def _image(sagemaker: SageMakerFile) -> DockerSettings:
-    if sagemaker.image is None:
-        return DockerSettings(requirements=_REQUIREMENTS, install_stack_requirements=False)
-    return DockerSettings(parent_image=sagemaker.image, skip_build=True)
+    docker = sagemaker.docker
+    if docker.dockerfile is None:
+        return DockerSettings(parent_image=docker.parent_image, skip_build=True)
+    return DockerSettings(
+        dockerfile=str(_ROOT / docker.dockerfile),
+        build_context_root=str(_ROOT),
+        install_stack_requirements=False,
+    )
 
 
 def _job(sagemaker: SageMakerFile, job: JobFile) -> dict[str, Any]:

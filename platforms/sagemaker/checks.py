@@ -23,6 +23,7 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as NoConnectionError
 
 from bank_marketing.errors import PlatformError
+from platforms.sagemaker.roles import SAGEMAKER
 from platforms.sagemaker.session import aws_errors, client, error_code
 
 CredentialTrouble = Literal["missing", "expired", "unreachable", "refused"]
@@ -123,7 +124,7 @@ class Account:
                 ContextEntries=[
                     {
                         "ContextKeyName": "iam:PassedToService",
-                        "ContextKeyValues": ["sagemaker.amazonaws.com"],
+                        "ContextKeyValues": [SAGEMAKER],
                         "ContextKeyType": "string",
                     }
                 ],

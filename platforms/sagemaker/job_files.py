@@ -6,6 +6,7 @@ import tarfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
+from urllib.parse import urlencode
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,15 +80,15 @@ def booster_of(archive: BinaryIO, *, max_bytes: int = MAX_MODEL_BYTES) -> bytes:
     raise ModelError(f"model.tar.gz holds no file {BOOSTER_FILE!r}")
 
 
-def upload(s3: Any, uri: str, content: bytes) -> None:
-    """Write an object.
+def upload(s3: Any, uri: str, content: bytes, tags: Mapping[str, str]) -> None:
+    """Write an object, with its tags.
 
     Raises:
         PlatformError: S3 refused.
     """
     bucket, key = bucket_and_key(uri)
     with aws_errors(f"write {uri}"):
-        s3.put_object(Bucket=bucket, Key=key, Body=content)
+        s3.put_object(Bucket=bucket, Key=key, Body=content, Tagging=urlencode(tags))
 
 
 def download_booster(s3: Any, uri: str) -> bytes:

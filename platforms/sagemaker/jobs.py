@@ -4,9 +4,7 @@ A name says what a job computes. Whoever asks for the same finds the job that is
 the process that had started it was killed; only one that failed or was stopped is started anew.
 """
 
-import hashlib
 import itertools
-import json
 import signal
 import threading
 import time
@@ -30,21 +28,21 @@ DEFAULT_PATIENCE = Patience(first_pause=2, longest_pause=20, longest_outage=900)
 
 
 class Kind(NamedTuple):
-    """A kind of job: what the API and we call it."""
+    """A kind of job: what the API and we call it, and how long its names may be."""
 
     member: str
     operation: str
     words: str
+    longest_name: int
+
+    @property
+    def longest_stem(self) -> int:
+        """How long a name may be without the number at its end."""
+        return self.longest_name - len("-999")
 
 
-TRAINING = Kind("TrainingJob", "training_job", "training job")
-TUNING = Kind("HyperParameterTuningJob", "hyper_parameter_tuning_job", "tuning job")
-
-
-def name_of(prefix: str, request: Request) -> str:
-    """Name a job by all that is asked for, in at most 24 characters; equal requests share it."""
-    text = json.dumps(request, sort_keys=True)
-    return f"{prefix}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+TRAINING = Kind("TrainingJob", "training_job", "training job", 63)
+TUNING = Kind("HyperParameterTuningJob", "hyper_parameter_tuning_job", "tuning job", 32)
 
 
 @dataclass(frozen=True)

@@ -92,8 +92,8 @@ class SageMakerPackagePublisher:
         self._require_group(version.name)
         folder = f"{self._place.output_uri}/models/{bundle.checksum}"
         model, statistics = f"{folder}/model.tar.gz", f"{folder}/statistics.json"
-        upload(self._s3, model, packed_files(bundle.files()))
-        upload(self._s3, statistics, _statistics(bundle.manifest.metrics))
+        upload(self._s3, model, packed_files(bundle.files()), self._place.tags)
+        upload(self._s3, statistics, _statistics(bundle.manifest.metrics), self._place.tags)
         with aws_errors(f"register a model package of {version.name!r}"):
             arn = self._sagemaker.create_model_package(
                 ModelPackageGroupName=version.name,

@@ -38,8 +38,10 @@ from platforms.sagemaker.jobs import (
     TUNING,
     Described,
     Jobs,
-    name_of,
+    Kind,
+    Request,
 )
+from platforms.sagemaker.names import name_of
 from platforms.sagemaker.trials import Summary, in_short, trial_of
 
 _T = TypeVar("_T")
@@ -77,7 +79,7 @@ class SageMakerTrainingJobs:
         else:
             channels = [self._csv(name, rows) for name, rows in sets.items()]
         request = training_request(self._place, parameters, channels)
-        stem = name_of("train", request)
+        stem = self._stem(TRAINING, request)
         if self._place.spot:
             request |= self._checkpoints(stem)
         ended = self._training.run(stem, request)
@@ -107,7 +109,7 @@ class SageMakerTrainingJobs:
         )
         parameters = hyperparameters(impatient(model)) | script_hyperparameters(self._code())
         request = tuning_request(self._place, parameters, channel, settings)
-        stem = name_of("tune", request)
+        stem = self._stem(TUNING, request)
         if self._place.spot:
             request["TrainingJobDefinition"] |= self._checkpoints(stem)
         ended = self._tuning.run(stem, request, _Told(settings, progress))
@@ -139,6 +141,9 @@ class SageMakerTrainingJobs:
                 return
             more = {"NextToken": page["NextToken"]}
 
+    def _stem(self, kind: Kind, request: Request) -> str:
+        return name_of(self._place.tags, request, longest=kind.longest_stem)
+
     def _code(self) -> str:
         return self._object("code", "sourcedir.tar.gz", packed_code())
 
@@ -154,7 +159,7 @@ class SageMakerTrainingJobs:
         """Keep content under an address that is made from it, which is returned."""
         digest = hashlib.sha256(content).hexdigest()[:16]
         uri = f"{self._place.output_uri}/{folder}/{digest}/{name}"
-        self._s3(partial(upload, uri=uri, content=content))
+        self._s3(partial(upload, uri=uri, content=content, tags=self._place.tags))
         return uri
 
     def _s3(self, work: Callable[[Any], _T]) -> _T:

@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 from bank_marketing.errors import PlatformError
 from platforms.sagemaker import checks
+from platforms.sagemaker.roles import SAGEMAKER, trust_policy
 from stacks.doctor.check import Finding, ok, problem, unknown
 from stacks.files import StackFile
 
 MOST_SKEW = timedelta(minutes=5)  # an older or newer signature is refused (Signature Version 4)
 
-_SAGEMAKER = "sagemaker.amazonaws.com"
 _ROLE = re.compile(r"arn:aws[\w-]*:iam::(?P<account>\d{12}):role/(?:[^/]+/)*(?P<name>[^/]+)")
 
 
@@ -95,16 +95,16 @@ class AccessLooks:
             return problem(
                 f"there is no role {parts['name']}",
                 f"aws iam create-role --role-name {parts['name']} "
-                f"--assume-role-policy-document '{_trust_policy()}'",
+                f"--assume-role-policy-document '{trust_policy()}'",
             )
-        if _SAGEMAKER not in role.trusted:
+        if SAGEMAKER not in role.trusted:
             return problem(
                 f"{role.arn} lets {', '.join(sorted(role.trusted)) or 'no service'} take it on, "
-                f"not {_SAGEMAKER}",
+                f"not {SAGEMAKER}",
                 f"aws iam update-assume-role-policy --role-name {parts['name']} "
-                f"--policy-document '{_trust_policy()}'",
+                f"--policy-document '{trust_policy()}'",
             )
-        return ok(f"{role.arn}, for {_SAGEMAKER}")
+        return ok(f"{role.arn}, for {SAGEMAKER}")
 
     def pass_role(self) -> Finding:
         arn, caller = self._role_arn, self._account.caller.arn
@@ -115,10 +115,3 @@ class AccessLooks:
             f"{caller} may not hand {arn} to SageMaker: {decision}",
             f"allow {caller} iam:PassRole on {arn}",
         )
-
-
-def _trust_policy() -> str:
-    return (
-        '{"Version":"2012-10-17","Statement":[{"Effect":"Allow",'
-        f'"Principal":{{"Service":"{_SAGEMAKER}"}},"Action":"sts:AssumeRole"}}]}}'
-    )

@@ -89,12 +89,13 @@ class ResourceLooks:
         )
 
     def image(self) -> Finding:
-        name = self._sagemaker.image
+        name = self._sagemaker.docker.parent_image
         if name is None:
             if shutil.which("docker"):
                 return ok("ZenML builds one with Docker")
             return problem(
-                "ZenML would build one, and there is no Docker", "install it, or set an image"
+                "ZenML would build one, and there is no Docker",
+                "install it, or set docker.parent_image",
             )
         parts = _IMAGE.fullmatch(name)
         if parts is None:
@@ -137,7 +138,7 @@ class ResourceLooks:
 
     @cached_property
     def _image(self) -> checks.Image | None:
-        parts = _IMAGE.fullmatch(self._sagemaker.image or "")
+        parts = _IMAGE.fullmatch(self._sagemaker.docker.parent_image or "")
         if parts is None:
             return None
         return checks.Account(parts["region"]).image(parts["repository"], _reference(parts))

@@ -14,12 +14,13 @@ from typing import Any
 import boto3
 import pytest
 
+from platforms.sagemaker.roles import trust_policy
 from sagemaker_emulator.faults import Fault
 from sagemaker_emulator.server import REGION, Emulator
 from stacks.doctor import sagemaker
 from stacks.doctor.check import Check, look_at
 from stacks.doctor.resources import lock_tag
-from stacks.files import ComponentFile, JobFile, SageMakerFile, StackFile
+from stacks.files import ComponentFile, DockerFile, JobFile, SageMakerFile, StackFile
 from tests.aws_answers import Answers, answers
 from tests.mlflow_server import free_port, serve
 
@@ -71,23 +72,17 @@ def stack(**changes: Any) -> StackFile:
             ),
         },
         sagemaker=SageMakerFile(
-            image=values["image"],
+            docker=DockerFile(
+                parent_image=values["image"],
+                dockerfile=None if values["image"] else "docker/Dockerfile",
+            ),
             step_jobs={"default": JOB},
             submitted_job=JOB,
             subnets=(),
             security_group_ids=(),
-            tags={},
+            tags={"project": "bank", "user": "ann"},
         ),
     )
-
-
-def trust(service: str) -> str:
-    statement = {
-        "Effect": "Allow",
-        "Principal": {"Service": service},
-        "Action": "sts:AssumeRole",
-    }
-    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
 def quotas(value: int) -> list[dict[str, Any]]:
@@ -114,11 +109,9 @@ def create_account(emulator: Emulator) -> None:
     def client(service: str, region: str = REGION) -> Any:
         return emulator.session(region).client(service, endpoint_url=emulator.url)
 
+    client("iam").create_role(RoleName="jobs", AssumeRolePolicyDocument=trust_policy())
     client("iam").create_role(
-        RoleName="jobs", AssumeRolePolicyDocument=trust("sagemaker.amazonaws.com")
-    )
-    client("iam").create_role(
-        RoleName="servers", AssumeRolePolicyDocument=trust("ec2.amazonaws.com")
+        RoleName="servers", AssumeRolePolicyDocument=trust_policy("ec2.amazonaws.com")
     )
     for name, region in (
         (BUCKET, REGION),
@@ -321,7 +314,7 @@ class TestRole:
             "aws iam update-assume-role-policy --role-name servers --policy-document '"
         )
         document = json.loads(problem.remedy.split("'")[1])
-        assert document == json.loads(trust("sagemaker.amazonaws.com"))
+        assert document == json.loads(trust_policy())
 
     def test_of_another_account(self):
         problem = the_problem(stack(role="arn:aws:iam::210987654321:role/jobs"))

@@ -5,16 +5,26 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import boto3
 import pytest
+import requests
 
 from bank_marketing.synthetic import make_table
+from sagemaker_emulator.server import Emulator
+from stacks import emulation
+from tests.account_template import LEFT_OUT, deploy, refused
 from tests.checkout import copy_checkout
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+    pytest.mark.filterwarnings(LEFT_OUT),
+]
 
 EMULATED = ("--stack", "sagemaker-emulated")
 GONE = (
@@ -35,7 +45,7 @@ class Checkout(NamedTuple):
     folder: Path
     table: Path
 
-    def begin(self, *arguments: str) -> "subprocess.Popen[str]":
+    def begin(self, *arguments: str, user: str = "ann") -> "subprocess.Popen[str]":
         environment = {
             name: value
             for name, value in os.environ.items()
@@ -44,26 +54,33 @@ class Checkout(NamedTuple):
         return subprocess.Popen(
             [sys.executable, "run.py", *arguments],
             cwd=self.folder,
-            env=environment | {"ZENML_CONFIG_PATH": str(self.folder.parent / "zenml")},
+            env=environment
+            | {"ZENML_CONFIG_PATH": str(self.folder.parent / f"zenml-{user}"), "USER": user},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
 
-    def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        with self.begin(*arguments) as process:
+    def run(self, *arguments: str, user: str = "ann") -> "subprocess.CompletedProcess[str]":
+        with self.begin(*arguments, user=user) as process:
             output, errors = process.communicate(timeout=500)
         return subprocess.CompletedProcess(arguments, process.returncode, output, errors)
 
-    def train(self, *arguments: str) -> Any:
-        summary = self.folder.parent / "summary.json"
+    def train(self, *arguments: str, user: str = "ann") -> Any:
+        summary = self.folder.parent / f"summary-{user}.json"
         done = self.run(
             *("--pipeline", "training", "--data", str(self.table), "--summary", str(summary)),
             *QUICK,
             *arguments,
+            user=user,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads(summary.read_text())
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What makes another program a client of the emulated servers."""
+        return emulation.variables(state=self.folder / ".local" / "emulator")
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +101,23 @@ def local(checkout: Checkout) -> Any:
 @pytest.fixture(scope="module")
 def emulated(checkout: Checkout, local: Any) -> Any:
     return checkout.train(*EMULATED)
+
+
+@pytest.fixture(scope="module")
+def together(checkout: Checkout, emulated: Any) -> dict[str, Any]:
+    """Two people who run the same at the same moment, each in a single job."""
+    single = (*EMULATED, "--execution", "single-job", "--no-cache")
+    with ThreadPoolExecutor() as pool:
+        runs = {user: pool.submit(checkout.train, *single, user=user) for user in ("ann", "bob")}
+    return {user: run.result() for user, run in runs.items()}
+
+
+@pytest.fixture(scope="module")
+def client(checkout: Checkout, together: Any) -> Callable[[str], Any]:
+    """Make a client of a service of the emulated cloud, once all runs are over."""
+    variables = checkout.variables
+    session = boto3.session.Session("testing", "testing", region_name=variables["AWS_REGION"])
+    return lambda service: session.client(service, endpoint_url=variables["AWS_ENDPOINT_URL"])
 
 
 def test_the_same_table_gives_the_same_results(local, emulated):
@@ -112,12 +146,86 @@ def test_every_step_was_a_job_of_its_own_kind(checkout, emulated):
     assert emulated["jobs"].keys() == emulated["durations"].keys()
 
 
-def test_a_single_job_gives_the_same_model(checkout, local, emulated):
-    single = checkout.train(*EMULATED, "--execution", "single-job")
+def test_applying_the_stack_again_changes_nothing(checkout, emulated):
+    again = checkout.run("stack", "apply", "sagemaker-emulated")
 
-    assert single["model"]["bundle_sha256"] == local["model"]["bundle_sha256"]
-    assert single["metrics"] == local["metrics"]
-    assert len(single["jobs"]) == 1
+    assert again.stdout.startswith("nothing to do: stack 'bank-marketing-sagemaker-emulated' is as")
+
+
+@pytest.mark.parametrize("user", ["ann", "bob"])
+def test_a_single_job_gives_the_same_model_whoever_else_runs_one(local, together, user):
+    assert together[user]["model"]["bundle_sha256"] == local["model"]["bundle_sha256"]
+    assert together[user]["metrics"] == local["metrics"]
+    assert len(together[user]["jobs"]) == 1
+
+
+def test_two_who_run_at_once_share_no_version_and_no_run(emulated, together):
+    runs = [emulated, *together.values()]
+
+    assert len({run["model"]["version"] for run in runs}) == 3
+    assert len({run["run_name"] for run in runs}) == 3
+
+
+def test_names_tell_the_project_and_the_user(client, emulated):
+    sagemaker = client("sagemaker")
+    pipelines = sagemaker.list_pipelines()["PipelineSummaries"]
+    jobs = sagemaker.list_processing_jobs(NameContains="single")["ProcessingJobSummaries"]
+
+    assert all(name["PipelineName"].startswith("bank-marketing-ann-") for name in pipelines)
+    assert {job["ProcessingJobName"][:19] for job in jobs} == {
+        "bank-marketing-ann-",
+        "bank-marketing-bob-",
+    }
+
+
+def test_everything_in_sagemaker_carries_its_project_and_its_user(checkout, client):
+    sagemaker = client("sagemaker")
+    arns = [
+        summary[arn]
+        for operation, arn in (
+            ("list_pipelines", "PipelineArn"),
+            ("list_processing_jobs", "ProcessingJobArn"),
+            ("list_training_jobs", "TrainingJobArn"),
+            ("list_model_package_groups", "ModelPackageGroupArn"),
+        )
+        for page in sagemaker.get_paginator(operation).paginate()
+        for summary in next(iter(page.values()))
+    ]
+    owners = {arn: tags_of(sagemaker.list_tags(ResourceArn=arn)["Tags"]) for arn in arns}
+
+    assert len(arns) > 12
+    assert {tags.get("project") for tags in owners.values()} == {"bank-marketing"}
+    assert {tags.get("user") for tags in owners.values()} == {"ann", "bob"}
+
+
+def test_every_object_carries_its_project(checkout, client):
+    s3, bucket = client("s3"), checkout.variables["SAGEMAKER_BUCKET"]
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+    keys = [found["Key"] for page in pages for found in page["Contents"]]
+    tags = {key: s3.get_object_tagging(Bucket=bucket, Key=key)["TagSet"] for key in keys}
+
+    untagged = [key for key, found in tags.items() if "project" not in tags_of(found)]
+
+    assert len(keys) > 50
+    assert untagged == []
+
+
+def test_the_template_allows_what_was_done_and_no_call_is_refused(checkout, client, tmp_path):
+    variables = checkout.variables
+    answer = requests.get(f"{variables['AWS_ENDPOINT_URL']}/_emulator/calls", timeout=30)
+    calls = answer.json()["calls"]
+    role = variables["SAGEMAKER_ROLE_ARN"]
+    with Emulator(tmp_path) as account:
+        deployed = deploy(account)
+
+    of_jobs = [call for call in calls if call["caller"] == role]
+    of_people = [call for call in calls if call["caller"] == variables["AWS_ACCESS_KEY_ID"]]
+
+    assert deployed.variables["SAGEMAKER_BUCKET"] == variables["SAGEMAKER_BUCKET"]
+    assert "PutObject" in {call["operation"] for call in of_jobs}
+    assert "CreatePipeline" in {call["operation"] for call in of_people}
+    assert refused(deployed.jobs, of_jobs) == []
+    assert refused(deployed.submitters, of_people) == []
 
 
 def test_what_a_step_raises_is_the_reason(checkout, emulated):
@@ -149,6 +257,10 @@ def test_what_is_gone_is_not_replaced_by_empty_servers(checkout, emulated, comma
     asked = checkout.run(*command, *EMULATED)
 
     assert (asked.returncode, asked.stderr) == (1, f"error: {GONE}\n")
+
+
+def tags_of(listed: list[dict[str, str]]) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in listed}
 
 
 def test_nothing_is_left_when_it_is_down(checkout, emulated):

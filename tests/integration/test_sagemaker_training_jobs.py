@@ -1,7 +1,6 @@
 """Training and tuning in SageMaker jobs, which really run, on the emulator."""
 
 import itertools
-import json
 import os
 import signal
 import subprocess
@@ -29,6 +28,7 @@ from bank_marketing.model import train_bundle
 from platforms.base import JobPlace
 from platforms.patience import Patience
 from platforms.sagemaker.images import xgboost_image
+from platforms.sagemaker.roles import trust_policy
 from platforms.sagemaker.training_jobs import SageMakerTrainingJobs
 from reports.tuning import render_tuning
 from sagemaker_emulator.faults import Fault
@@ -40,7 +40,7 @@ ROOT = Path(__file__).parent.parent.parent
 REGION = "eu-west-1"
 BUCKET = "jobs"
 QUICK = Patience(first_pause=0.2, longest_pause=0.5, longest_outage=60)
-TAGS = {"project": "bank-marketing"}
+TAGS = {"project": "bank-marketing", "user": "ann"}
 
 # More than a test waits for.
 ENDLESS = {"n_estimators": 10_000, "early_stopping_rounds": 10_000, "learning_rate": 0.001}
@@ -64,17 +64,6 @@ sagemaker_training_jobs(JobPlace.model_validate_json(place)).train(
 )
 """
 
-_TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {
-            "Effect": "Allow",
-            "Principal": {"Service": "sagemaker.amazonaws.com"},
-            "Action": "sts:AssumeRole",
-        }
-    ],
-}
-
 
 @pytest.fixture(scope="module")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
@@ -96,7 +85,7 @@ def place(client: Callable[[str], Any]) -> JobPlace:
     client("s3").create_bucket(
         Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION}
     )
-    role = client("iam").create_role(RoleName="jobs", AssumeRolePolicyDocument=json.dumps(_TRUST))
+    role = client("iam").create_role(RoleName="jobs", AssumeRolePolicyDocument=trust_policy())
     return JobPlace(
         region=REGION,
         role=role["Role"]["Arn"],
@@ -514,7 +503,8 @@ def test_the_steps_submit_jobs_that_write_below_their_run(zenml_home, emulator, 
         .client("s3", endpoint_url=emulator.url)
         .list_objects_v2(Bucket=BUCKET, Prefix=f"run/{run.id}/")["Contents"]
     ]
-    assert (tuning.study[:5], len(tuning.trials)) == ("tune-", 2)
+    assert tuning.study.startswith("bank-market-ann-")
+    assert len(tuning.trials) == 2
     assert classifier.booster.save_raw() == trained.booster.save_raw()
     assert {key.split("/")[2] for key in keys} == {"code", "input", "jobs"}
 

@@ -204,7 +204,7 @@ class TestFlavorOfOurs:
     def test_the_orchestrator_of_sagemaker_accepts_it(self, client, monkeypatch, address):
         monkeypatch.setenv("SAGEMAKER_SUPPRESS_V2_WARNING", "1")  # ZenML needs version 2
         variables = dict.fromkeys(
-            ("SAGEMAKER_BUCKET", "SAGEMAKER_ECR_REGISTRY", "SAGEMAKER_IMAGE"), "bucket"
+            ("SAGEMAKER_BUCKET", "SAGEMAKER_ECR_REGISTRY", "SAGEMAKER_IMAGE", "USER"), "bucket"
         )
         variables |= {"AWS_REGION": "eu-west-1", "SAGEMAKER_ROLE_ARN": "arn:aws:iam::1:role/jobs"}
         stack = load_stack("sagemaker", variables | {"SAGEMAKER_MLFLOW": address}).model_copy(
@@ -298,9 +298,31 @@ class TestCommands:
         outcome = run("stack", "apply")
 
         assert outcome.output.splitlines() == [
-            "experiment_tracker: experiment_name is 'mine'; None is wanted -> done",
-            f"stack {drifted!r} is as stack_configs/local.yaml says",
+            "experiment_tracker: experiment_name is 'mine'; None is wanted",
+            f"done: stack {drifted!r} is as stack_configs/local.yaml says",
         ]
+
+    def test_apply_says_that_there_is_nothing_to_do(self, run, applied):
+        outcome = run("stack", "apply")
+
+        assert outcome.output.splitlines() == [
+            f"nothing to do: stack {applied!r} is as stack_configs/local.yaml says"
+        ]
+
+    def test_on_a_new_machine_apply_tells_of_the_stack_alone(
+        self, run_process, tmp_path, monkeypatch
+    ):
+        monkeypatch.setenv("ZENML_CONFIG_PATH", str(tmp_path))
+
+        outcome = run_process("stack", "apply")
+
+        *parts, end = outcome.output.splitlines()
+        assert [line.partition(":")[0] for line in parts] == [
+            *load_stack("local").components,
+            "stack",
+        ]
+        assert end.startswith("done: stack ")
+        assert outcome.errors == ""
 
     def test_show_prints_the_file_and_that_zenml_has_it(self, run, applied):
         output = run("stack", "show").output

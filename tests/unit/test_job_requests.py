@@ -24,7 +24,8 @@ from platforms.sagemaker.job_requests import (
     training_request,
     tuning_request,
 )
-from platforms.sagemaker.jobs import name_of
+from platforms.sagemaker.jobs import TRAINING
+from platforms.sagemaker.names import name_of
 from platforms.sagemaker.session import aws_errors
 from platforms.sagemaker.trials import in_short, trial_of
 
@@ -45,7 +46,7 @@ def place() -> JobPlace:
         spot=False,
         subnets=(),
         security_group_ids=(),
-        tags={"project": "bank"},
+        tags={"project": "bank", "user": "ann"},
     )
 
 
@@ -142,20 +143,23 @@ def test_spot_and_a_network_are_asked_for_only_where_the_stack_has_them(place, s
     assert request["StoppingCondition"]["MaxWaitTimeInSeconds"] == 1200
 
 
-def test_a_name_is_short_and_depends_on_everything_that_is_asked_for(place, settings):
+def test_a_name_depends_on_everything_that_is_asked_for(place, settings):
     texts = hyperparameters(settings.model)
     request = training_request(place, texts, [ROWS])
     other_run = place.model_copy(update={"output_uri": "s3://bucket/other"})
 
     names = {
-        name_of("train", request),
-        name_of("train", training_request(place, texts | {"seed": "1"}, [ROWS])),
-        name_of("train", training_request(other_run, texts, [ROWS])),
+        name_of(place.tags, each, longest=TRAINING.longest_stem)
+        for each in (
+            request,
+            training_request(place, texts | {"seed": "1"}, [ROWS]),
+            training_request(other_run, texts, [ROWS]),
+            dict(reversed(request.items())),
+        )
     }
 
     assert len(names) == 3
-    assert name_of("train", dict(reversed(request.items()))) in names
-    assert max(map(len, names)) + len("-999") <= 32  # what a tuning job may have
+    assert all(name.startswith("bank-ann-") for name in names)
 
 
 def test_code_and_rows_are_packed_to_the_same_bytes_again():

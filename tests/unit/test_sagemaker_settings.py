@@ -59,13 +59,16 @@ def test_a_network_reaches_both_kinds_of_jobs(sagemaker):
     assert orchestrator(options, "train_model")["estimator_args"] == network
 
 
-def test_an_image_is_taken_as_it_is_or_built_from_the_lock(sagemaker):
-    given = sagemaker_options(sagemaker, single_job=True)["settings"]["docker"]
-    built = sagemaker_options(sagemaker.model_copy(update={"image": None}), single_job=True)
+def test_what_is_uploaded_carries_the_project_and_two_users_share_the_cache(sagemaker):
+    ann, bob = (
+        sagemaker_options(
+            sagemaker.model_copy(update={"tags": sagemaker.tags | {"user": user}}), single_job=False
+        )
+        for user in ("ann", "bob")
+    )
 
-    assert (given.parent_image, given.skip_build) == (VARIABLES["SAGEMAKER_IMAGE"], True)
-    assert built["settings"]["docker"].requirements == "requirements.txt"
-    assert built["settings"]["docker"].skip_build is False
+    assert ann["environment"] == bob["environment"]
+    assert "project=bank-marketing" in ann["environment"]["MLFLOW_S3_UPLOAD_EXTRA_ARGS"]
 
 
 def test_a_single_job_has_no_jobs_of_steps(sagemaker):

@@ -12,6 +12,7 @@ VARIABLES = {
     "SAGEMAKER_ECR_REGISTRY": "123456789012.dkr.ecr.eu-west-1.amazonaws.com",
     "SAGEMAKER_IMAGE": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/project:1",
     "SAGEMAKER_MLFLOW": "https://mlflow.example.org",
+    "USER": "Ann.Smith@example.org",
 }
 
 
@@ -43,7 +44,7 @@ def test_an_unknown_component_is_an_error(tmp_path, monkeypatch):
 def test_variables_are_filled_in():
     artifacts = load_stack("sagemaker", VARIABLES).components["artifact_store"]
 
-    assert artifacts.config == {"path": "s3://bucket/bank-marketing"}
+    assert artifacts.config["path"] == "s3://bucket/bank-marketing"
 
 
 def test_every_variable_that_is_missing_is_named():
@@ -58,6 +59,18 @@ def test_both_sagemaker_stacks_differ_in_their_name_alone():
 
     assert emulated.emulated
     assert emulated.model_copy(update={"name": aws.name, "emulated": False}) == aws
+
+
+def test_what_is_created_tells_whose_it_is_in_the_form_of_a_name():
+    tags = load_stack("sagemaker", VARIABLES).tags
+
+    assert tags == {"project": "bank-marketing", "user": "ann-smith-example-or"}
+    assert load_stack("local").tags == {}
+
+
+def test_a_user_without_letters_is_an_error():
+    with pytest.raises(SettingsError, match=r"tags: .*user begins the names .*got '\?\?'"):
+        load_stack("sagemaker", VARIABLES | {"USER": "??"})
 
 
 def test_a_processing_job_has_no_spot_instances():

@@ -1,7 +1,6 @@
 """An emulator, and what every account has: a role and a bucket."""
 
 import itertools
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from platforms.sagemaker.roles import trust_policy
 from sagemaker_emulator import fixture
 from sagemaker_emulator.containers import Environment
 from sagemaker_emulator.server import Emulator
@@ -27,17 +27,6 @@ SchemaVersion: "1.0"
 SageMaker: {PythonSDK: {Modules: {TelemetryOptOut: true}}}
 """
 
-_TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {
-            "Effect": "Allow",
-            "Principal": {"Service": "sagemaker.amazonaws.com"},
-            "Action": "sts:AssumeRole",
-        }
-    ],
-}
-
 
 @pytest.fixture(scope="module")
 def sagemaker_emulator_options(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
@@ -49,6 +38,7 @@ def sagemaker_emulator_options(tmp_path_factory: pytest.TempPathFactory) -> dict
             ("/trainer:", trainer_environment(tmp_path_factory.mktemp("trainer"))),
         ],
         "slots": 4,
+        "variables": {"SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT": "http://mlflow.example.org"},
         "stop_grace_s": 1,
         "environments": ROOT / ".local" / "sagemaker-environments",
         "quotas": {
@@ -82,7 +72,7 @@ def s3(client: Callable[[str], Any]) -> Any:
 @pytest.fixture(scope="module")
 def role(client: Callable[[str], Any]) -> str:
     created = client("iam").create_role(
-        RoleName="execution", AssumeRolePolicyDocument=json.dumps(_TRUST)
+        RoleName="execution", AssumeRolePolicyDocument=trust_policy()
     )
     return str(created["Role"]["Arn"])
 
