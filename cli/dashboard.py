@@ -2,10 +2,10 @@
 
 import click
 
-from cli.environment import DASHBOARD_STATE, heavy_imports
+from cli.environment import DASHBOARD_STATE, EMULATOR_STATE, heavy_imports
 from cli.stacks import reach_stack
-from stacks import dashboard
-from stacks.files import load_stack
+from stacks import dashboard, emulation
+from stacks.files import is_emulated, load_stack
 
 
 @click.command("dashboard")
@@ -26,4 +26,9 @@ def command(stopping: bool, stack: str) -> None:
         servers = dashboard.start(state=DASHBOARD_STATE, mlflow_uri=tracking_uri())
     click.echo(f"ZenML   {servers.zenml_url}")
     click.echo(f"MLflow  {servers.mlflow_url}")
-    click.echo("They run until `python run.py dashboard --stop`.")
+    if is_emulated(stack):
+        file = emulation.variables_file(EMULATOR_STATE)
+        click.echo(f"ZenML's user is `default`; the password is ZENML_STORE_PASSWORD in {file}")
+        click.echo("They run until `python run.py emulator down`.")
+    else:
+        click.echo("They run until `python run.py dashboard --stop`.")

@@ -177,7 +177,8 @@ def show_summary(summary: TrainingSummary) -> None:
         "report": f"file://{quote(summary.report_uri)}"
         if summary.report_uri.startswith("/")
         else summary.report_uri,
-        "ZenML run": summary.run_url or f"{summary.run_id} (see it: python run.py dashboard)",
+        "ZenML run": summary.run_url
+        or f"{summary.run_id} (see it: python run.py dashboard --stack {summary.stack})",
         "MLflow run": summary.mlflow_run_url or summary.mlflow_run_id,
         "MLflow": summary.mlflow_uri,
     }

@@ -137,6 +137,14 @@ def test_nobody_made_it_the_champion_of_a_shared_registry(emulated):
     assert emulated["model"]["aliases"] == ["challenger"]
 
 
+def test_its_package_waits_for_approval(local, emulated):
+    group, _, number = emulated["model"]["package_arn"].rpartition("/")
+    assert group.endswith(":model-package/bank-marketing")
+    assert number.isdigit()
+    assert not emulated["model"]["approved"]
+    assert local["model"]["package_arn"] == ""
+
+
 def test_every_step_was_a_job_of_its_own_kind(checkout, emulated):
     listed = checkout.run("runs", "list", *EMULATED)
 
