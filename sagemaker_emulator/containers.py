@@ -111,11 +111,19 @@ class ContainerRuntime:
 
     Args:
         home: Home folder of what is imported before there is a container.
+        variables: What that finds in its environment: some libraries read it as they are loaded.
     """
 
-    def __init__(self, isolation: Isolation, home: Path) -> None:
+    def __init__(
+        self, isolation: Isolation, home: Path, variables: Mapping[str, str] | None = None
+    ) -> None:
         self.isolation = isolation
-        self._home = home
+        self._environ = {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "LANG": "C.UTF-8",
+            **(variables or {}),
+            "HOME": str(home),
+        }
         self._launchers: dict[tuple[Path, tuple[str, ...]], _Launcher] = {}
         self._lock = threading.Lock()
         self._networks = itertools.count(1)
@@ -147,7 +155,9 @@ class ContainerRuntime:
             key = (environment.folder, environment.preload)
             launcher = self._launchers.get(key)
             if launcher is None or not launcher.alive:
-                launcher = self._launchers[key] = _Launcher(environment, self.isolation, self._home)
+                launcher = self._launchers[key] = _Launcher(
+                    environment, self.isolation, self._environ
+                )
         return launcher
 
     def addresses(self, hosts: Sequence[str]) -> dict[str, str]:
@@ -168,7 +178,9 @@ class ContainerRuntime:
 class _Launcher:
     """The process that starts the containers of one environment."""
 
-    def __init__(self, environment: Environment, isolation: Isolation, home: Path) -> None:
+    def __init__(
+        self, environment: Environment, isolation: Isolation, environ: Mapping[str, str]
+    ) -> None:
         if not environment.python.exists():
             raise JobError(f"CannotPullContainerError: there is no {environment.python}")
         self._isolation = isolation
@@ -182,7 +194,7 @@ class _Launcher:
         self._process = subprocess.Popen(
             [*_UNSHARE, *argv] if isolation == "namespace" else argv,
             pass_fds=[theirs.fileno()],
-            env={"PATH": os.environ.get("PATH", os.defpath), "HOME": str(home), "LANG": "C.UTF-8"},
+            env=environ,
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C in a terminal is for the emulator alone
         )

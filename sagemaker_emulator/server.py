@@ -94,7 +94,9 @@ class Emulator:
             call=self._called,
             work=work,
             images=Images(images, environments or work / "environments"),
-            containers=ContainerRuntime(isolation or best_isolation(), work / "home"),
+            containers=ContainerRuntime(
+                isolation or best_isolation(), work / "home", variables or {}
+            ),
             variables=variables or {},
             slots=threading.BoundedSemaphore(slots or os.cpu_count() or 1),
             quotas=self.quotas,

@@ -145,3 +145,18 @@ def assert_silent(beats: Path) -> None:
     before = beats.stat().st_size
     time.sleep(0.2)
     assert beats.stat().st_size == before > 0
+
+
+def test_what_is_imported_beforehand_finds_the_variables_as_well(tmp_path):
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "early.py").write_text("import os\npolicy = os.environ['POLICY']\n")
+    variables = {"PYTHONPATH": str(tmp_path / "code"), "POLICY": "passive"}
+    runtime = ContainerRuntime(best_isolation(), tmp_path / "home", variables)
+    environment = Environment(Path(sys.prefix), preload=("early",))
+    script = "import early, sys\nsys.exit(early.policy != 'passive')"
+
+    container = runtime.start(environment, command(tmp_path / "job", script))
+    exit_code = container.wait(10)
+    runtime.stop()
+
+    assert exit_code == 0, (tmp_path / "job" / "log").read_text()
