@@ -71,7 +71,8 @@ def run_training(
         source = publish(source, f"{folder}/data", stack_file.tags)
     key = training_key(source, settings, code_version())
     with ready(stack_file):
-        champion = opponent(active_registry(), settings.registry.model_name, key)
+        with locked():  # who looks first creates MLflow's database
+            champion = opponent(active_registry(), settings.registry.model_name, key)
         run = execute(
             training if execution == "steps" else training_single_job,
             source,
