@@ -139,7 +139,7 @@ class Runs:
                 f"{run.name} runs in a process, not in SageMaker; end the process (Ctrl-C)"
             )
         with zenml_errors(run.name), _called_stopping(run):
-            self._executions().stop(arn)
+            patiently(partial(self._executions().stop, arn), self._patience)
 
     def charges(self, view: RunView) -> dict[str, tuple[Job, Charge]]:
         """Return by step each job of an execution that AWS bills, and what for."""

@@ -1,12 +1,18 @@
 """What SageMaker runs for a pipeline run: its jobs, why they failed, how long they are billed."""
 
-from functools import cache
+from functools import cache, partial
 from typing import Any, cast
+
+from botocore.config import Config
 
 from bank_marketing.errors import PlatformError
 from platforms.base import Charge, Execution, Job, JobState
 from platforms.sagemaker.session import aws_errors, client, error_code, is_amazons
 
+# Whoever follows a run asks again by himself.
+_CONFIG = Config(
+    connect_timeout=5, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 3}
+)
 _LOG_LINES = 15
 
 _STATES: dict[str, JobState] = {
@@ -32,7 +38,7 @@ class SageMakerExecutions:
     """
 
     def __init__(self) -> None:
-        self._client = cache(client)
+        self._client = cache(partial(client, config=_CONFIG))
 
     def describe(self, arn: str) -> Execution:
         """Return the state of an execution and of every job in it."""
