@@ -177,12 +177,12 @@ class Runs:
             yield f"log: {job.log_url}"
 
     def _was_abandoned(self, run: PipelineRunResponse) -> bool:
-        """Say whether the process that was to submit a run to SageMaker died before it did."""
+        """Say whether the process that was to submit a run elsewhere died before it did."""
         if run.status != ExecutionStatus.INITIALIZING or run.stack is None:
             return False
         (orchestrator,) = run.stack.components[StackComponentType.ORCHESTRATOR]
         is_late = utc_now() - run.created > self._longest_submission
-        return orchestrator.flavor_name == "sagemaker" and is_late
+        return orchestrator.flavor_name != "local" and is_late
 
 
 def record_failure(name: str, reason: str) -> None:
