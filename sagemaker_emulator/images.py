@@ -4,6 +4,7 @@ Amazon's own framework images are made on first use from the package index, like
 pulled, with Amazon's real toolkits in them.
 """
 
+import compileall
 import fcntl
 import os
 import re
@@ -23,6 +24,8 @@ _TOOLKITS = ("sagemaker-training==5.1.4", "sagemaker-inference==1.10.1")
 
 # 300 MB for several graphics cards, of which a machine like this has none.
 _OVERRIDES = "nvidia-nccl-cu12; sys_platform == 'never'\n"
+
+_TESTS = re.compile("site-packages/.*/tests?/")
 
 
 @dataclass(frozen=True)
@@ -141,10 +144,12 @@ class Images:
         overrides = folder / "overrides.txt"
         overrides.write_text(_OVERRIDES)
         _run(
-            *("-m", "uv", "pip", "install", "--quiet", "--compile-bytecode"),
+            *("-m", "uv", "pip", "install", "--quiet"),
             *("--python", str(folder / "bin" / "python"), "--overrides", str(overrides)),
             *requirements,
         )
+        # No container keeps what it compiles; the libraries' own tests are two files of five.
+        compileall.compile_dir(folder / "lib", quiet=2, rx=_TESTS)
 
 
 @contextmanager
