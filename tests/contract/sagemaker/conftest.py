@@ -90,8 +90,11 @@ def sagemaker_session(
             patch.setenv(f"SAGEMAKER_{whose}_CONFIG_OVERRIDE", str(config))
         for variable, value in sagemaker_emulator.environment().items():
             patch.setenv(variable, value)
-        from sagemaker.session import Session  # seconds to import
+        from sagemaker import utils  # seconds to import
+        from sagemaker.session import Session
 
+        # The SDK holds its own schema against that of schemas whenever it looks a value up.
+        patch.setattr(utils, "validate_sagemaker_config", lambda _: None)
         yield Session(sagemaker_emulator.session(), default_bucket=BUCKET)
 
 
