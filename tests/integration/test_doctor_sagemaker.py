@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import botocore.session
 import pytest
 
 from platforms.sagemaker.roles import trust_policy
@@ -160,16 +161,29 @@ def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield server.url
 
 
+@pytest.fixture(scope="module")
+def service_models() -> Any:
+    """What reads the descriptions of AWS's services, and keeps them: each takes a moment."""
+    return botocore.session.get_session().get_component("data_loader")
+
+
 @pytest.fixture(autouse=True)
 def aws(
-    emulator: Emulator, mlflow: str, monkeypatch: pytest.MonkeyPatch, zenml_home: Path
+    emulator: Emulator,
+    mlflow: str,
+    service_models: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    zenml_home: Path,
 ) -> Iterator[Answers]:
     """An account in which all is well, and credentials for it in the environment."""
     for name, value in emulator.environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_PROFILE", raising=False)
     monkeypatch.setenv("SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT", mlflow)
-    boto3.setup_default_session()  # it would keep the credentials of the test before
+    session = botocore.session.get_session()
+    session.register_component("data_loader", service_models)
+    # Another one would keep the credentials of the test before.
+    boto3.setup_default_session(botocore_session=session)
     with answers(emulator.url) as before:
         for service in ("STS", "IAM", "SAGEMAKER", "SERVICE_QUOTAS"):
             monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", before.url)
