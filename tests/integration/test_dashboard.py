@@ -20,6 +20,8 @@ from bank_marketing.errors import PlatformError
 from stacks import dashboard
 from stacks.dashboard import Dashboard
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 SCRIPTS = {

@@ -17,6 +17,8 @@ from bank_marketing.study import open_study, standing
 from bank_marketing.tuning import Tuning, tune
 from tests.postgres_server import serve_postgres
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent.parent
 
 MODEL = {"n_estimators": 30, "early_stopping_rounds": 5, "max_depth": 4}

@@ -8,7 +8,10 @@ from benchmarks.zenml_on_emulator.__main__ import run_client
 from stacks.emulation import PRELOADED
 
 # The servers outlive the command that starts them, which is what `subprocess` warns of.
-pytestmark = pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning"),
+]
 
 STEPS = ("load", "validate", "training_part", "test_part", "train", "evaluate", "report")
 

@@ -15,6 +15,8 @@ from sklearn.model_selection import train_test_split
 
 from tests.contract.sagemaker.conftest import BUCKET
 
+pytestmark = pytest.mark.slow
+
 CATEGORIES = (
     *("job", "marital", "education", "default", "housing", "loan", "contact", "month"),
     *("day_of_week", "poutcome"),
