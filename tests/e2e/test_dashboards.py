@@ -13,6 +13,7 @@ from registry.active import tracking_uri
 from stacks import dashboard, registration
 from stacks.dashboard import Dashboard
 from stacks.files import load_stack
+from tests.integration.test_training import SMALL, override
 
 pytestmark = [
     pytest.mark.browser,
@@ -38,7 +39,7 @@ def summary(run, tmp_path_factory) -> Any:
     file = tmp_path_factory.mktemp("summary") / "summary.json"
     outcome = run(
         *("--pipeline", "training", "--data", "synthetic", "--summary", str(file)),
-        *("--set", "evaluation.resamples=100", "--set", "tuning.trials=3"),
+        *override(*SMALL, "tuning.trials=3"),
     )
     assert outcome.exit_code == 0, outcome.errors
     return json.loads(file.read_text())
