@@ -40,12 +40,15 @@ def prepare() -> None:
 class _News(logging.Filter):
     """Lets warnings through, and the start and end of steps, of all that ZenML tells.
 
-    On a new machine that would be its configuration, its database, its project and its stack.
+    On a new machine that would be its configuration, its database, its project and its stack, of
+    whose choice it even warns.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        is_step = record.getMessage().startswith(("Step `", "Using cached"))
-        return is_step or record.levelno >= logging.WARNING
+        told = record.getMessage()
+        if record.levelno < logging.WARNING:
+            return told.startswith(("Step `", "Using cached"))
+        return not told.startswith("Setting the global active stack")
 
 
 _NEWS = _News()

@@ -36,6 +36,7 @@ _RESOURCES = {
     "ProcessingJob": "processing-job",
     "MlflowTrackingServer": "mlflow-tracking-server",
     "Pipeline": "pipeline",
+    "ModelPackage": "model-package-group",  # a package goes by its ARN
 }
 
 

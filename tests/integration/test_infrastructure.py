@@ -129,10 +129,22 @@ def test_everything_carries_the_tag_of_the_project(client):
         ("sagemaker", "CreateEndpoint", "bank-marketing"),
         ("sagemaker", "CreatePipeline", "another-project-training"),
         ("logs", "GetLogEvents", "/aws/lambda/function"),
-        ("sagemaker", "UpdateModelPackage", "bank-marketing"),
     ],
 )
 def test_jobs_may_not_do_what_they_do_not_need(deployed, service, operation, resource):
     call = {"service": service, "operation": operation, "resource": resource}
 
     assert refused(deployed.jobs, [call])
+
+
+def test_jobs_may_not_approve_a_model(deployed):
+    updates = [
+        statement
+        for policy in deployed.jobs
+        for statement in policy["Statement"]
+        if "sagemaker:UpdateModelPackage" in statement["Action"]
+    ]
+
+    assert [each["Condition"] for each in updates] == [
+        {"Null": {"sagemaker:ModelApprovalStatus": "true"}}
+    ]
