@@ -188,11 +188,12 @@ class MlflowRegistry:
 
     def load(self, name: str, version_or_alias: str) -> Bundle:
         version = self.version(name, version_or_alias)
-        with self._translated_errors(f"load version {version.version} of {name!r}"):
-            folder = mlflow.artifacts.download_artifacts(
-                version.bundle_uri, tracking_uri=self._tracking_uri
-            )
-        return Bundle.load(Path(folder))
+        with TemporaryDirectory() as parent:
+            with self._translated_errors(f"load version {version.version} of {name!r}"):
+                folder = mlflow.artifacts.download_artifacts(
+                    version.bundle_uri, dst_path=parent, tracking_uri=self._tracking_uri
+                )
+            return Bundle.load(Path(folder))
 
     def set_alias(self, name: str, alias: str, version: str) -> None:
         with self._translated_errors(f"set alias {alias!r} of {name!r}"):

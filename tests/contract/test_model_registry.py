@@ -1,6 +1,7 @@
 """What every `ModelRegistry` does, whoever keeps the models."""
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest.mock import patch
@@ -370,10 +371,15 @@ class TestModel:
 
         assert Bundle.load(Path(folder)).files() == bundle.files()
 
-    def test_a_version_can_be_loaded_as_it_was_trained(self, registry, published, bundle):
+    def test_a_version_can_be_loaded_as_it_was_trained(
+        self, registry, published, bundle, tmp_path, monkeypatch
+    ):
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
         loaded = registry.load(published.name, published.version)
 
         assert loaded.files() == bundle.files()
+        assert list(tmp_path.iterdir()) == []
 
     @pytest.mark.usefixtures("published")
     def test_a_version_that_is_not_there_cannot_be_loaded(self, registry):
