@@ -62,9 +62,10 @@ lock: .venv/bin/uv  ## compile the locks from pyproject.toml
 	$(LOCK) pyproject.toml --group dev -c $(LOCKS)/requirements.txt -o $(LOCKS)/requirements-dev.txt
 
 # IMAGE is ACCOUNT.dkr.ecr.REGION.amazonaws.com/bank-marketing:TAG; the second tag tells its libraries to `stack doctor`.
+# SageMaker runs amd64, and refuses an index of images, which provenance would make of it.
 image: .venv/installed  ## build the image of the steps and push it; IMAGE=...
 	lock=$(firstword $(subst :, ,$(IMAGE))):$$($(BIN)/python -c 'from stacks.doctor.resources import lock_tag; print(lock_tag())') && \
-	docker build --file docker/Dockerfile --tag $(IMAGE) --tag $$lock . && \
+	docker buildx build --platform linux/amd64 --provenance=false --load --file docker/Dockerfile --tag $(IMAGE) --tag $$lock . && \
 	docker push $(IMAGE) && docker push $$lock
 
 clean:  ## remove the environment, downloads and caches, stop all servers; ZenML's store stays

@@ -25,6 +25,11 @@ Kind = Literal[
 ]
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
+# What S3 takes, which is less than SageMaker does (User Guide of Amazon S3, object tagging).
+_MOST_TAGS = 10
+_TAG_KEY = re.compile(r"(?!aws:)[\w .:/=+\-@]{1,128}")
+_TAG_VALUE = re.compile(r"[\w .:/=+\-@]{0,256}")
+
 
 class ComponentFile(Settings):
     """One stack component: its flavor and the configuration of that flavor."""
@@ -51,6 +56,8 @@ class JobFile(Settings):
     def _be_possible(self) -> Self:
         if self.type == "processing" and (self.spot or self.keep_alive_s):
             raise ValueError("a processing job has no spot instances and keeps nothing warm")
+        if self.spot and self.keep_alive_s:
+            raise ValueError("a spot instance cannot be kept warm")
         return self
 
 
@@ -86,6 +93,15 @@ class SageMakerFile(Settings):
     security_group_ids: tuple[str, ...]
     tags: dict[str, str]
 
+    @field_validator("submitted_job")
+    @classmethod
+    def _train(cls, job: JobFile) -> JobFile:
+        if job.type != "training" or job.keep_alive_s:
+            raise ValueError(
+                "what a step submits are training jobs, and their machines end with them"
+            )
+        return job
+
     @field_validator("tags")
     @classmethod
     def _tell_the_owner(cls, tags: dict[str, str]) -> dict[str, str]:
@@ -97,6 +113,18 @@ class SageMakerFile(Settings):
                     f"got {tags.get(key)!r}"
                 )
         return tags | labels
+
+    @field_validator("tags")
+    @classmethod
+    def _be_taken_by_s3(cls, tags: dict[str, str]) -> dict[str, str]:
+        if len(tags) > _MOST_TAGS:
+            raise ValueError(f"an object of S3 has {_MOST_TAGS} tags at most, got {len(tags)}")
+        for key, value in tags.items():
+            if not _TAG_KEY.fullmatch(key) or not _TAG_VALUE.fullmatch(value):
+                raise ValueError(
+                    f"AWS takes letters, digits, spaces and _.:/=+-@, got {key}={value!r}"
+                )
+        return tags
 
     @model_validator(mode="after")
     def _have_a_default(self) -> Self:

@@ -105,12 +105,12 @@ def refused(policies: Iterable[Document], calls: Iterable[Document]) -> list[str
 def _allows(statement: Document, action: str, resource: str) -> bool:
     return (
         statement["Effect"] == "Allow"
-        and any(fnmatchcase(action, each) for each in _listed(statement["Action"]))
-        and any(fnmatchcase(resource, each) for each in _listed(statement["Resource"]))
+        and any(fnmatchcase(action, each) for each in listed(statement["Action"]))
+        and any(fnmatchcase(resource, each) for each in listed(statement["Resource"]))
     )
 
 
-def _listed(value: Any) -> Iterator[str]:
+def listed(value: Any) -> Iterator[str]:
     yield from [value] if isinstance(value, str) else value
 
 

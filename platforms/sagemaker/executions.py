@@ -20,6 +20,7 @@ _STATES: dict[str, JobState] = {
     "Executing": "running",
     "InProgress": "running",
     "Stopping": "stopping",
+    "Deleting": "stopping",
     "Stopped": "stopped",
     "Failed": "failed",
     "Succeeded": "succeeded",
@@ -145,8 +146,8 @@ class SageMakerExecutions:
 
     def _log_url(self, arn: str) -> str | None:
         """Return the page of a job's log streams in the console, where `$252F` stands for `/`."""
-        if not is_amazons(self._sagemaker(arn)):
-            return None
+        if not is_amazons(self._sagemaker(arn)) or not arn.startswith("arn:aws:"):
+            return None  # each other partition has a console of its own
         region, name = _region(arn), arn.rpartition("/")[2]
         group = _LOG_GROUPS[_kind(arn)].replace("/", "$252F")
         return (

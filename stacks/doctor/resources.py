@@ -156,19 +156,20 @@ def lock_tag() -> str:
 def _usages(sagemaker: SageMakerFile) -> dict[str, int]:
     """Return, by the name of a quota, how many instances have to run at a time."""
     wanted: dict[str, int] = {}
-    jobs = [*sagemaker.step_jobs.items(), ("submitted", sagemaker.submitted_job)]
-    for step, job in jobs:
+    for step, job in sagemaker.step_jobs.items():
         at_once = STEPS_AT_ONCE if step == DEFAULT else 1
-        for use in _uses(job):
-            name = f"{job.instance_type} for {use} usage"
+        for name in _quotas(job):
             wanted[name] = max(at_once, wanted.get(name, 0))
+    for name in _quotas(sagemaker.submitted_job):  # while the step that submits it waits
+        wanted[name] = wanted.get(name, 0) + 1
     return wanted
 
 
-def _uses(job: JobFile) -> Iterable[str]:
-    yield f"spot {job.type} job" if job.spot else f"{job.type} job"
+def _quotas(job: JobFile) -> Iterable[str]:
+    kind = f"spot {job.type} job" if job.spot else f"{job.type} job"
+    yield f"{job.instance_type} for {kind} usage"
     if job.keep_alive_s:
-        yield "training warm pool"
+        yield f"{job.instance_type} for training warm pool usage"
 
 
 def _reference(image: re.Match[str]) -> dict[str, Any]:

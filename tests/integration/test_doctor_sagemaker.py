@@ -33,14 +33,14 @@ MLFLOW = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:mlflow-tracking-server/team"
 IMAGE = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/steps"
 BUCKET = "artifacts"
 JOB = JobFile(
-    type="processing",
+    type="training",
     instance_type="ml.m5.large",
     volume_gb=30,
     max_runtime_s=3600,
     spot=False,
     keep_alive_s=0,
 )
-QUOTA = "ml.m5.large for processing job usage"
+QUOTA = "ml.m5.large for training job usage"
 
 
 def stack(**changes: Any) -> StackFile:
@@ -421,17 +421,17 @@ class TestImage:
 
 
 class TestQuota:
-    @pytest.mark.parametrize("value", [0, 1])
+    @pytest.mark.parametrize("value", [0, 2])
     def test_too_small(self, aws, value):
         aws.json("ListServiceQuotas", Quotas=quotas(value))
 
         problem = the_problem(stack())
 
         assert problem.name == f"quota of {QUOTA}"
-        assert problem.found == f"{value}, and 2 run at a time"
+        assert problem.found == f"{value}, and 3 run at a time"
         assert problem.remedy == (
             "aws service-quotas request-service-quota-increase --service-code sagemaker "
-            f"--quota-code L-8541302D --desired-value 2 --region {REGION}"
+            f"--quota-code L-8541302D --desired-value 3 --region {REGION}"
         )
 
     def test_not_listed(self, aws):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
 from typing import Any
 
 import boto3
@@ -13,7 +14,15 @@ from stacks.doctor import sagemaker
 from stacks.doctor.check import Check, look_at
 from stacks.doctor.resources import lock_tag
 from stacks.files import StackFile, load_stack
-from tests.account_template import LEFT_OUT, TEMPLATE, Deployed, deploy, properties, refused
+from tests.account_template import (
+    LEFT_OUT,
+    TEMPLATE,
+    Deployed,
+    deploy,
+    listed,
+    properties,
+    refused,
+)
 from tests.aws_answers import answers
 from tests.integration.test_doctor_sagemaker import simulated
 
@@ -137,14 +146,22 @@ def test_jobs_may_not_do_what_they_do_not_need(deployed, service, operation, res
     assert refused(deployed.jobs, [call])
 
 
-def test_jobs_may_not_approve_a_model(deployed):
-    updates = [
+@pytest.mark.parametrize(
+    ("action", "condition"),
+    [
+        (
+            "sagemaker:CreateModelPackage",
+            {"StringEquals": {"sagemaker:ModelApprovalStatus": "PendingManualApproval"}},
+        ),
+        ("sagemaker:UpdateModelPackage", {"Null": {"sagemaker:ModelApprovalStatus": "true"}}),
+    ],
+)
+def test_jobs_may_not_approve_a_model(deployed, action, condition):
+    allowing = [
         statement
         for policy in deployed.jobs
         for statement in policy["Statement"]
-        if "sagemaker:UpdateModelPackage" in statement["Action"]
+        if any(fnmatchcase(action, each) for each in listed(statement["Action"]))
     ]
 
-    assert [each["Condition"] for each in updates] == [
-        {"Null": {"sagemaker:ModelApprovalStatus": "true"}}
-    ]
+    assert [each["Condition"] for each in allowing] == [condition]

@@ -3,7 +3,7 @@ from pydantic import ValidationError
 
 from bank_marketing.errors import SettingsError
 from stacks import files
-from stacks.files import JobFile, load_stack, stack_names
+from stacks.files import JobFile, SageMakerFile, load_stack, stack_names
 
 VARIABLES = {
     "AWS_REGION": "eu-west-1",
@@ -78,3 +78,32 @@ def test_a_processing_job_has_no_spot_instances():
 
     with pytest.raises(ValidationError, match="no spot instances"):
         JobFile.model_validate(job.model_dump() | {"spot": True})
+
+
+def test_a_spot_instance_is_not_kept_warm():
+    job = load_stack("sagemaker", VARIABLES).sagemaker.step_jobs["train_model"]
+
+    with pytest.raises(ValidationError, match="cannot be kept warm"):
+        JobFile.model_validate(job.model_dump() | {"spot": True, "keep_alive_s": 60})
+
+
+@pytest.mark.parametrize("change", [{"type": "processing"}, {"keep_alive_s": 60}])
+def test_what_a_step_submits_is_a_training_job_that_keeps_nothing_warm(change):
+    values = load_stack("sagemaker", VARIABLES).sagemaker.model_dump()
+    values["submitted_job"] |= change
+
+    with pytest.raises(ValidationError, match="are training jobs"):
+        SageMakerFile.model_validate(values)
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [{f"tag-{number}": "" for number in range(9)}, {"aws:owner": "ann"}, {"team": "sales, north"}],
+    ids=["too many", "a key of AWS's own", "a comma"],
+)
+def test_tags_that_aws_would_refuse_are_refused_here(tags):
+    values = load_stack("sagemaker", VARIABLES).sagemaker.model_dump()
+    values["tags"] |= tags
+
+    with pytest.raises(ValidationError, match=r"10 tags at most|AWS takes letters"):
+        SageMakerFile.model_validate(values)
