@@ -11,7 +11,6 @@ from bank_marketing.errors import PlatformError
 from cli.environment import heavy_imports
 from cli.stacks import reach_stack, require_servers, say
 from cli.terminal import console
-from stacks.files import is_emulated
 
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse
@@ -70,7 +69,7 @@ def watch_run(run: str, stack: str) -> None:
     reach_stack(stack)
     with heavy_imports():
         from cli.waiting import wait
-    finished = wait(_find(run), emulated=is_emulated(stack))
+    finished = wait(_find(run), stack)
     click.echo(f"{finished.name}: {finished.status}")
 
 
@@ -88,7 +87,7 @@ def stop_run(run: str, stack: str) -> None:
         return
     runs = Runs()
     runs.stop(found)
-    view = runs.follow(found.id, click.echo, partial(require_servers, emulated=is_emulated(stack)))
+    view = runs.follow(found.id, click.echo, partial(require_servers, stack))
     click.echo(f"{view.run.name}: {view.run.status}")
 
 

@@ -63,13 +63,13 @@ def reach_stack(name: str) -> None:
         raise ServersGoneError
 
 
-def require_servers(*, emulated: bool) -> None:
-    """Stop where it is of no use to wait for servers that are away.
+def require_servers(name: str) -> None:
+    """Stop where it is of no use to wait for the servers of the stack called `name`.
 
     Raises:
         ServersGoneError: They are emulated, and one of them has ended.
     """
-    if emulated and not emulation.is_up(state=EMULATOR_STATE):
+    if is_emulated(name) and not emulation.is_up(state=EMULATOR_STATE):
         raise ServersGoneError
 
 

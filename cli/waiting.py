@@ -12,8 +12,8 @@ from cli.stacks import ServersGoneError, require_servers
 from stacks.runs import Runs, RunView, is_in_sagemaker
 
 
-def wait(run: PipelineRunResponse, *, emulated: bool) -> PipelineRunResponse:
-    """Follow `run` to its end; Ctrl-C asks whether to leave it alone or to stop it.
+def wait(run: PipelineRunResponse, stack: str) -> PipelineRunResponse:
+    """Follow a run on the stack called `stack`; Ctrl-C asks whether to leave or to stop it.
 
     Raises:
         ServersGoneError: It ran on emulated servers, which have ended.
@@ -22,17 +22,17 @@ def wait(run: PipelineRunResponse, *, emulated: bool) -> PipelineRunResponse:
         Exit: The user leaves, and the run goes on.
     """
     runs = Runs()
-    follow = partial(runs.follow, run.id, click.echo, partial(require_servers, emulated=emulated))
+    follow = partial(runs.follow, run.id, click.echo, partial(require_servers, stack))
     try:
         try:
             view = follow()
         except KeyboardInterrupt:
-            _stop_or_leave(runs, run)
+            _stop_or_leave(runs, run, stack)
             view = follow()
     except ServersGoneError:
         raise
     except PlatformError as error:
-        raise PlatformError(f"{error}\n{_goes_on(run)}") from error
+        raise PlatformError(f"{error}\n{_goes_on(run, stack)}") from error
     if not view.run.status.is_successful:
         raise RunFailedError(_failure(runs, view))
     return view.run
@@ -47,18 +47,19 @@ def _failure(runs: Runs, view: RunView) -> str:
     return runs.failure(view) or recorded or f"{view.run.name} was {view.run.status}"
 
 
-def _stop_or_leave(runs: Runs, run: PipelineRunResponse) -> None:
+def _stop_or_leave(runs: Runs, run: PipelineRunResponse, stack: str) -> None:
     if not is_in_sagemaker(run) or not _wants_to_stop():
-        click.echo(_goes_on(run))
+        click.echo(_goes_on(run, stack))
         raise click.exceptions.Exit(1)
     runs.stop(run)
     click.echo("stopping")
 
 
-def _goes_on(run: PipelineRunResponse) -> str:
+def _goes_on(run: PipelineRunResponse, stack: str) -> str:
+    command, whose = "python run.py runs", f"{run.name} --stack {stack}"
     return (
-        f"{run.name} goes on; see it again with `python run.py runs watch {run.name}`, "
-        f"end it with `python run.py runs stop {run.name}`"
+        f"{run.name} goes on; see it again with `{command} watch {whose}`, "
+        f"end it with `{command} stop {whose}`"
     )
 
 

@@ -194,6 +194,11 @@ def load_stack(name: str, environ: Mapping[str, str] = os.environ) -> StackFile:
     return parse_settings(values, path, StackFile)
 
 
+def option_of(stack: StackFile) -> str:
+    """Return what `--stack` is for a stack that was read from a file."""
+    return next(name for name in stack_names() if read_values(_path(name))["name"] == stack.name)
+
+
 def _path(name: str) -> Path:
     if name not in stack_names():
         raise SettingsError(f"there is no stack {name!r}; there are: {', '.join(stack_names())}")

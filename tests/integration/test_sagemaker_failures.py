@@ -384,7 +384,8 @@ class TestClients:
         stopped = run("runs", "stop", left.name)
 
         assert exit_code == 1
-        assert client.says(f"{left.name} goes on; see it again with `python run.py runs watch")
+        watch = f"python run.py runs watch {left.name} --stack sagemaker"
+        assert client.says(f"{left.name} goes on; see it again with `{watch}`")
         assert left.status == "running"
         assert stopped.exit_code == 0
         assert stopped.output.endswith(f"{left.name}: stopped\n")

@@ -3,7 +3,7 @@ from pydantic import ValidationError
 
 from bank_marketing.errors import SettingsError
 from stacks import files
-from stacks.files import JobFile, SageMakerFile, load_stack, stack_names
+from stacks.files import JobFile, SageMakerFile, load_stack, option_of, stack_names
 
 VARIABLES = {
     "AWS_REGION": "eu-west-1",
@@ -59,6 +59,11 @@ def test_both_sagemaker_stacks_differ_in_their_name_alone():
 
     assert emulated.emulated
     assert emulated.model_copy(update={"name": aws.name, "emulated": False}) == aws
+
+
+@pytest.mark.parametrize("name", stack_names())
+def test_a_stack_tells_by_what_option_it_is_chosen(name):
+    assert option_of(load_stack(name, VARIABLES)) == name
 
 
 def test_what_is_created_tells_whose_it_is_in_the_form_of_a_name():
