@@ -149,7 +149,7 @@ def copy_of_the_project(folder: Path) -> Path:
     """Return a checkout of what the command line needs, with this interpreter as its own."""
     for name in ("Makefile", "run.py"):
         shutil.copy(ROOT / name, folder)
-    for package in ("bank_marketing", "cli", "stacks"):
+    for package in ("bank_marketing", "cli", "platforms", "stacks"):
         shutil.copytree(ROOT / package, folder / package)
     python = folder / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
