@@ -29,7 +29,8 @@ _ACTIONS = {
     "s3:ListObjectsV2": "s3:ListBucket",
     "s3:UploadPart": "s3:PutObject",
 }
-_NEEDS_NOTHING = {"sts:GetCallerIdentity"}
+# The second is how boto3 asks for the date of a bucket, and it does without where that is refused.
+_NEEDS_NOTHING = {"sts:GetCallerIdentity", "s3:ListBuckets"}
 _RESOURCES = {
     "HyperParameterTuningJob": "hyper-parameter-tuning-job",
     "TrainingJob": "training-job",

@@ -114,9 +114,12 @@ def together(checkout: Checkout, emulated: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def client(checkout: Checkout, together: Any) -> Callable[[str], Any]:
-    """Make a client of a service of the emulated cloud, once all runs are over."""
+    """Make a client of a service of the emulated cloud, once all runs are over.
+
+    What it calls is recorded as somebody else's.
+    """
     variables = checkout.variables
-    session = boto3.session.Session("testing", "testing", region_name=variables["AWS_REGION"])
+    session = boto3.session.Session("auditor", "testing", region_name=variables["AWS_REGION"])
     return lambda service: session.client(service, endpoint_url=variables["AWS_ENDPOINT_URL"])
 
 
