@@ -60,6 +60,8 @@ def begin_at(terminal: str, folder: str) -> None:
     """Begin an errand that waits, at a terminal; what it says goes to a file in `folder`."""
     from cli.main import main
 
+    # Tests that run in the background hand on that they ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     set_custom_source_root(str(Path(__file__).parent))
     sys.argv = ["run.py", "wait", folder]
     with Path(terminal).open() as sys.stdin, Path(folder, OUTPUT).open("w") as sys.stdout:
