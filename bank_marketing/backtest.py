@@ -165,7 +165,8 @@ class Backtest(Settings):
         loses = Interval(value=-loss.value, low=-loss.high, high=-loss.low)
         return (
             f"Retrain this model {needed.name}: it then {found}. "
-            f"Retrained {rarer[0].name}, it loses {_words(loses)} against retraining every month."
+            f"Retrained {rarer[0].name}, it loses {_words(loses)} against retraining every month. "
+            "That is with one model.seed; with another the loss may lie outside its interval."
         )
 
 

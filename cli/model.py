@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from registry.promotion import Promotion
 
 
+NAME = click.option(
+    "--name",
+    default=lambda: load_settings(CONFIG, TrainingSettings).registry.model_name,
+    show_default="registry.model_name of configs/training.yaml",
+    help="The model.",
+)
 STACK = click.option("--stack", default="local", show_default=True, help="Whose registry.")
 DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what would be done, and touch nothing.")
 BECAUSE = click.option("--because", required=True, metavar="TEXT", help="Why; is recorded.")
@@ -32,10 +38,11 @@ def command() -> None:
 
 
 @command.command("list")
+@NAME
 @STACK
-def list_versions(stack: str) -> None:
+def list_versions(name: str, stack: str) -> None:
     """List every version, newest first."""
-    registry, name = _registry(stack), _model_name()
+    registry = _registry(stack)
     versions = registry.versions(name)
     if not versions:
         click.echo(f"no version of {name!r} is registered; run `python run.py --pipeline training`")
@@ -48,13 +55,14 @@ def list_versions(stack: str) -> None:
 
 @command.command("show")
 @click.argument("version")
+@NAME
 @STACK
-def show_version(version: str, stack: str) -> None:
+def show_version(version: str, name: str, stack: str) -> None:
     """Show one VERSION, by number or alias, and what happened to it."""
     registry = _registry(stack)
     from registry.packages import packages_of
 
-    found = registry.version(_model_name(), version)
+    found = registry.version(name, version)
     package = packages_of([found]).get(found.version)
     console.print(model_tables.details(found, registry.run_facts(found.run_id), package))
     if history(found):
@@ -65,13 +73,14 @@ def show_version(version: str, stack: str) -> None:
 @click.argument("version")
 @BECAUSE
 @DRY_RUN
+@NAME
 @STACK
-def promote_version(version: str, because: str, dry_run: bool, stack: str) -> None:
+def promote_version(version: str, because: str, dry_run: bool, name: str, stack: str) -> None:
     """Make VERSION, a number or an alias, the champion in every registry."""
     registry = _registry(stack)
     from registry.promotion import plan_promotion
 
-    promotion = plan_promotion(registry, _model_name(), version, _reason(because))
+    promotion = plan_promotion(registry, name, version, _reason(because))
     _finish(registry, promotion, dry_run=dry_run)
 
 
@@ -79,39 +88,42 @@ def promote_version(version: str, because: str, dry_run: bool, stack: str) -> No
 @click.argument("version", required=False)
 @BECAUSE
 @DRY_RUN
+@NAME
 @STACK
-def roll_back(version: str | None, because: str, dry_run: bool, stack: str) -> None:
+def roll_back(version: str | None, because: str, dry_run: bool, name: str, stack: str) -> None:
     """Make a former champion the champion again: VERSION, or else the one before."""
     registry = _registry(stack)
     from registry.promotion import plan_rollback
 
-    promotion = plan_rollback(registry, _model_name(), version, _reason(because))
+    promotion = plan_rollback(registry, name, version, _reason(because))
     _finish(registry, promotion, dry_run=dry_run)
 
 
 @command.command("approve")
 @click.argument("version")
 @BECAUSE
+@NAME
 @STACK
-def approve_version(version: str, because: str, stack: str) -> None:
+def approve_version(version: str, because: str, name: str, stack: str) -> None:
     """Record that VERSION may be promoted; a shared registry demands it."""
     registry = _registry(stack)
     from registry.promotion import approve
 
-    approval = approve(registry, _model_name(), version, _reason(because))
+    approval = approve(registry, name, version, _reason(because))
     click.echo(f"version {version}: {model_tables.in_words(approval)}")
 
 
 @command.command("lineage")
 @click.argument("version")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
+@NAME
 @STACK
-def show_lineage(version: str, as_json: bool, stack: str) -> None:
+def show_lineage(version: str, as_json: bool, name: str, stack: str) -> None:
     """Show what VERSION came from: runs, stack, commit, data, parameters, parents."""
     registry = _registry(stack)
     from registry.ancestry import trace
 
-    ancestry = trace(registry, registry.version(_model_name(), version))
+    ancestry = trace(registry, registry.version(name, version))
     if as_json:
         click.echo(ancestry.model_dump_json(indent=2))
     else:
@@ -121,10 +133,11 @@ def show_lineage(version: str, as_json: bool, stack: str) -> None:
 @command.command("compare")
 @click.argument("a")
 @click.argument("b")
+@NAME
 @STACK
-def compare_versions(a: str, b: str, stack: str) -> None:
+def compare_versions(a: str, b: str, name: str, stack: str) -> None:
     """Show version A beside version B: metrics, and the parameters and data that differ."""
-    registry, name = _registry(stack), _model_name()
+    registry = _registry(stack)
     versions = registry.version(name, a), registry.version(name, b)
     facts = registry.run_facts(versions[0].run_id), registry.run_facts(versions[1].run_id)
     console.print(*model_tables.comparison(versions, facts), sep="\n")
@@ -160,7 +173,3 @@ def _registry(stack: str) -> ModelRegistry:
         from stacks import registration
     with registration.using(stack_file):
         return active_registry()
-
-
-def _model_name() -> str:
-    return load_settings(CONFIG, TrainingSettings).registry.model_name

@@ -81,13 +81,13 @@ def stop_run(run: str, stack: str) -> None:
     reach_stack(stack)
     with heavy_imports():
         from stacks.runs import Runs
-    found = _find(run)
-    if found.status.is_finished:
-        click.echo(f"{found.name} has ended: {found.status}")
-        return
     runs = Runs()
-    runs.stop(found)
-    view = runs.follow(found.id, click.echo, partial(require_servers, stack))
+    view = runs.look(_find(run).id)
+    if view.has_ended:
+        click.echo(f"{view.run.name} has ended: {view.run.status}")
+        return
+    runs.stop(view.run)
+    view = runs.follow(view.run.id, click.echo, partial(require_servers, stack))
     click.echo(f"{view.run.name}: {view.run.status}")
 
 

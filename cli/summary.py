@@ -11,10 +11,12 @@ from zenml.enums import ExecutionStatus
 from zenml.models import PipelineRunResponse
 
 from bank_marketing.config import Settings
+from bank_marketing.errors import PlatformError
 from bank_marketing.evaluation import Evaluation, Interval
 from bank_marketing.experiment import Registration
 from cli.environment import DASHBOARD_STATE
 from cli.terminal import console
+from platforms.base import ModelNotFoundError
 from registry.active import active_registry, tracking_uri
 from registry.history import approval
 from registry.packages import PACKAGE
@@ -288,7 +290,13 @@ def _model(registration: Registration) -> ModelSummary:
     if registration.version is None:
         return ModelSummary(name=registration.name)
     registry = active_registry()
-    version = registry.version(registration.name, registration.version)
+    try:
+        version = registry.version(registration.name, registration.version)
+    except ModelNotFoundError as error:
+        raise PlatformError(
+            f"version {registration.version} of {registration.name!r}, which this run knows from "
+            "the cache, was deleted; run again with `--no-cache`"
+        ) from error
     bundle = registry.load(version.name, version.version)
     return ModelSummary(
         name=version.name,

@@ -364,6 +364,34 @@ class TestServers:
         assert outcome.exit_code == 0
         assert newest().status == "completed"
 
+    def test_zenml_does_not_take_what_sagemaker_has_begun(self, errand, newest, cloud, monkeypatch):
+        def refuse(**_: object) -> None:
+            raise ConnectionError("ZenML's server does not answer")
+
+        monkeypatch.setattr(
+            "zenml.orchestrators.base_orchestrator.publish_pipeline_run_status_update", refuse
+        )
+
+        outcome = errand("wait")
+
+        sagemaker = cloud.client("sagemaker")
+        newest_first = {"SortBy": "CreationTime", "SortOrder": "Descending", "MaxResults": 1}
+        (pipeline,) = sagemaker.list_pipelines(**newest_first)["PipelineSummaries"]
+        name = pipeline["PipelineName"]
+
+        def status() -> str:
+            (execution,) = sagemaker.list_pipeline_executions(PipelineName=name)[
+                "PipelineExecutionSummaries"
+            ]
+            return execution["PipelineExecutionStatus"]
+
+        wait_until(lambda: status() == "Stopped")
+        why = "the run could not be submitted: ZenML's server does not answer"
+        assert outcome.exit_code == 1
+        assert outcome.errors == f"error: {why}\n"
+        assert newest().status == "failed"
+        assert newest().why == why
+
     def test_zenml_and_mlflow_are_restarted_in_the_middle(self, errand, newest, cloud):
         def restart() -> None:
             cloud.restart("zenml")
