@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from sagemaker_emulator.containers import Environment
+from sagemaker_emulator.images.containers import Environment
 from sagemaker_emulator.server import Emulator
 
 JOBS = 50

@@ -6,7 +6,7 @@ import sys
 import threading
 from pathlib import Path
 
-from sagemaker_emulator.containers import Environment
+from sagemaker_emulator.images.containers import Environment
 from sagemaker_emulator.server import Emulator
 
 

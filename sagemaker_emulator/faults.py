@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sagemaker_emulator.errors import ServiceError
+from sagemaker_emulator.api.errors import ServiceError
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sagemaker_emulator.cloud import Call, Cloud, Fields, Handler
-from sagemaker_emulator.errors import NotEmulated, ServiceError, ValidationException
-from sagemaker_emulator.kinds import MODEL_PACKAGE, MODEL_PACKAGE_GROUP
-from sagemaker_emulator.records import Record, page
+from sagemaker_emulator.api.cloud import Call, Cloud, Fields, Handler
+from sagemaker_emulator.api.errors import NotEmulated, ServiceError, ValidationException
+from sagemaker_emulator.api.kinds import MODEL_PACKAGE, MODEL_PACKAGE_GROUP
+from sagemaker_emulator.api.records import Record, page
 
 # API reference of ListModelPackages and ListModelPackageGroups; other listings are descending.
 _ORDER = {"SortOrder": "Ascending"}

@@ -24,18 +24,19 @@ from werkzeug.datastructures import EnvironHeaders
 from werkzeug.serving import BaseWSGIServer, make_server
 from werkzeug.wrappers import Response
 
-from sagemaker_emulator import api, hosting, requests
-from sagemaker_emulator.cloud import OWN_KEY, Call, Cloud
-from sagemaker_emulator.containers import (
+from sagemaker_emulator.api import operations, requests
+from sagemaker_emulator.api.cloud import OWN_KEY, Call, Cloud
+from sagemaker_emulator.api.errors import ServiceError, ValidationException
+from sagemaker_emulator.faults import Fault, Faults, RecordedCall, Recorder
+from sagemaker_emulator.hosting.handlers import invoke
+from sagemaker_emulator.images.containers import (
     ContainerRuntime,
     Environment,
     Isolation,
     best_isolation,
 )
-from sagemaker_emulator.errors import ServiceError, ValidationException
-from sagemaker_emulator.faults import Fault, Faults, RecordedCall, Recorder
-from sagemaker_emulator.images import Images
-from sagemaker_emulator.schedules import Schedules, require_emulated
+from sagemaker_emulator.images.images import Images
+from sagemaker_emulator.pipelines.schedules import Schedules, require_emulated
 
 LOOPBACK = "127.0.0.1"
 REGION = "eu-west-1"
@@ -219,19 +220,19 @@ class Emulator:
     def _sagemaker(self, request: requests.Request, environ: requests.Environ) -> Response:
         if request.resource.startswith("/endpoints/"):
             headers = EnvironHeaders(environ)
-            status, answered, body = hosting.invoke(
+            status, answered, body = invoke(
                 self._cloud, request.region, request.resource, headers, request.body
             )
             return Response(body, status, dict(answered))
         call = Call(request.operation, request.region, json.loads(request.body or b"{}"))
-        return _json(api.answer(self._cloud, call))
+        return _json(operations.answer(self._cloud, call))
 
     def _called(self, call: Call, role: str) -> Mapping[str, Any]:
         """Carry out a call of a pipeline: faults strike it, and it is recorded."""
         error = ""
         try:
             self.faults.strike("sagemaker", call.operation, role)
-            return api.answer(self._cloud, call)
+            return operations.answer(self._cloud, call)
         except ServiceError as refusal:
             error = refusal.code
             raise
@@ -244,7 +245,7 @@ class Emulator:
         response = Response.from_app(self._moto, environ)
         found = json.loads(response.get_data())
         records = self._cloud.records.all(region=request.region)
-        found["ResourceTagMappingList"] += api.tagged(records, json.loads(request.body))
+        found["ResourceTagMappingList"] += operations.tagged(records, json.loads(request.body))
         return _json(found)
 
     def _control(self, environ: requests.Environ) -> Response:

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from sagemaker_emulator.cloud import Call, Cloud, Fields, Handler
-from sagemaker_emulator.kinds import TRACKING_SERVER
-from sagemaker_emulator.records import Record, page
+from sagemaker_emulator.api.cloud import Call, Cloud, Fields, Handler
+from sagemaker_emulator.api.kinds import TRACKING_SERVER
+from sagemaker_emulator.api.records import Record, page
 
 # Where Amazon's plugin for MLflow, in a client or in a job, looks for every tracking server.
 _ENDPOINT = "SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT"

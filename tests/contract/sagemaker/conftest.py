@@ -11,7 +11,7 @@ import pytest
 
 from platforms.sagemaker.roles import trust_policy
 from sagemaker_emulator import fixture
-from sagemaker_emulator.containers import Environment
+from sagemaker_emulator.images.containers import Environment
 from sagemaker_emulator.server import Emulator
 from tests.contract.sagemaker.trainer import trainer_environment
 

@@ -8,8 +8,13 @@ from typing import Any
 
 import pytest
 
-from sagemaker_emulator.containers import Command, ContainerRuntime, Environment, best_isolation
-from sagemaker_emulator.errors import JobError
+from sagemaker_emulator.api.errors import JobError
+from sagemaker_emulator.images.containers import (
+    Command,
+    ContainerRuntime,
+    Environment,
+    best_isolation,
+)
 
 FRESH = Environment(Path(sys.prefix))
 FORKED = Environment(Path(sys.prefix), preload=("json",))

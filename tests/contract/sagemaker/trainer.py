@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from sagemaker_emulator.containers import Environment
+from sagemaker_emulator.images.containers import Environment
 
 TRAINER_IMAGE = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/trainer:1"
 

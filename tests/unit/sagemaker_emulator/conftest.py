@@ -5,6 +5,6 @@ from pathlib import Path
 
 import sagemaker_emulator
 
-_FOLDER = str(Path(sagemaker_emulator.__file__).parent / "inside" / "containers")
+_FOLDER = str(Path(sagemaker_emulator.__file__).parent / "images" / "inside" / "containers")
 if _FOLDER not in sys.path:
     sys.path.append(_FOLDER)

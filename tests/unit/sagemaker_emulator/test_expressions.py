@@ -1,7 +1,7 @@
 import pytest
 
-from sagemaker_emulator.errors import JobError
-from sagemaker_emulator.expressions import Evaluator, member, parameter_values, references
+from sagemaker_emulator.api.errors import JobError
+from sagemaker_emulator.pipelines.expressions import Evaluator, member, parameter_values, references
 
 VALUES = {"Parameters.Count": 3, "Parameters.Rate": 0.5, "Parameters.On": True, "Steps.a.Uri": "s3"}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sagemaker_emulator.images import Images
+from sagemaker_emulator.images.images import Images
 
 
 class SlowImages(Images):

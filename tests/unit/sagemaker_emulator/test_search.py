@@ -1,9 +1,9 @@
 import pytest
 
-from sagemaker_emulator.algorithms import with_metrics
-from sagemaker_emulator.errors import ValidationException
-from sagemaker_emulator.search import BayesianSearch, GridSearch, RandomSearch, Range, Space
-from sagemaker_emulator.storage import Metrics
+from sagemaker_emulator.api.errors import ValidationException
+from sagemaker_emulator.jobs.algorithms import with_metrics
+from sagemaker_emulator.jobs.storage import Metrics
+from sagemaker_emulator.tuning.search import BayesianSearch, GridSearch, RandomSearch, Range, Space
 
 
 def range_(low: str, high: str, scale: str = "Linear", *, whole: bool = False) -> Range:

@@ -3,8 +3,8 @@ from itertools import pairwise
 
 import pytest
 
-from sagemaker_emulator.errors import NotEmulated, ValidationException
-from sagemaker_emulator.timetables import parsed
+from sagemaker_emulator.api.errors import NotEmulated, ValidationException
+from sagemaker_emulator.pipelines.timetables import parsed
 
 START = datetime(2026, 3, 6, 8, 30, tzinfo=UTC)  # a Friday
 
