@@ -49,7 +49,7 @@ class Deployed(NamedTuple):
     submitters: tuple[Document, ...]
 
 
-def deploy(emulator: Emulator) -> Deployed:
+def deploy(emulator: Emulator, **parameters: str) -> Deployed:
     """Deploy the template, and what moto's CloudFormation leaves out of it."""
 
     def client(service: str) -> Any:
@@ -57,7 +57,12 @@ def deploy(emulator: Emulator) -> Deployed:
 
     cloudformation, iam, s3 = client("cloudformation"), client("iam"), client("s3")
     cloudformation.create_stack(
-        StackName=STACK, TemplateBody=TEMPLATE.read_text(), Capabilities=["CAPABILITY_IAM"]
+        StackName=STACK,
+        TemplateBody=TEMPLATE.read_text(),
+        Capabilities=["CAPABILITY_IAM"],
+        Parameters=[
+            {"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()
+        ],
     )
     (stack,) = cloudformation.describe_stacks(StackName=STACK)["Stacks"]
     assert stack["StackStatus"] == "CREATE_COMPLETE"

@@ -29,6 +29,7 @@ from tests.integration.test_doctor_sagemaker import simulated
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings(LEFT_OUT)]
 
 ACCOUNT = "123456789012"
+MLFLOW_APP = f"arn:aws:sagemaker:eu-west-1:{ACCOUNT}:mlflow-app/app-ABC123"
 BUCKET = f"bank-marketing-{ACCOUNT}-eu-west-1"
 
 
@@ -45,7 +46,7 @@ def client(emulator: Emulator) -> Callable[[str], Any]:
 
 @pytest.fixture(scope="module")
 def deployed(emulator: Emulator) -> Deployed:
-    return deploy(emulator)
+    return deploy(emulator, MlflowApp=MLFLOW_APP)
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +128,22 @@ def test_everything_carries_the_tag_of_the_project(client):
     ]
 
     assert all({"Key": "project", "Value": "bank-marketing"} in each for each in tags)
+
+
+@pytest.mark.parametrize("app", [MLFLOW_APP, MLFLOW_APP.replace("ABC", "XYZ")])
+def test_the_mlflow_app_is_theirs_and_no_other(deployed, app):
+    calls = [
+        {"service": service, "operation": operation, "resource": app}
+        for service, operation in (
+            ("sagemaker", "CallMlflowAppApi"),
+            ("sagemaker-mlflow", "CreateRun"),
+            ("sagemaker", "DescribeMlflowApp"),
+        )
+    ]
+
+    are_theirs = app == deployed.variables["SAGEMAKER_MLFLOW"]
+    assert len(refused(deployed.submitters, calls)) == (0 if are_theirs else len(calls))
+    assert len(refused(deployed.jobs, calls[:2])) == (0 if are_theirs else 2)
 
 
 @pytest.mark.parametrize(
