@@ -13,7 +13,7 @@ from zenml.client import Client
 
 from bank_marketing.errors import PlatformError
 from bank_marketing.model import train_bundle
-from platforms.base import CHAMPION, JobPlace, ModelRegistry, ModelVersion
+from platforms.base import CHAMPION, ModelRegistry, ModelVersion
 from platforms.factory import model_packages, package_publisher
 from platforms.sagemaker.images import xgboost_image
 from registry.active import active_registry
@@ -25,13 +25,13 @@ from sagemaker_emulator.faults import Fault
 from sagemaker_emulator.server import Emulator
 from stacks import registration
 from stacks.files import load_stack
+from tests.job_place import PLACE
 from tests.published_versions import publish
 
 pytestmark = pytest.mark.slow
 
-REGION = "eu-west-1"
+REGION = PLACE.region
 IMAGE = xgboost_image(REGION, "3.0-5")
-TAGS = {"project": "bank-marketing"}
 
 
 @pytest.fixture(scope="module")
@@ -80,19 +80,7 @@ def bundle(contacts, settings):
 def release(registry, bundle) -> Callable[[str], ModelVersion]:
     """Register a version under a name, as a run on a SageMaker stack does."""
     publisher = package_publisher(
-        JobPlace(
-            region=REGION,
-            role="arn:aws:iam::123456789012:role/jobs",
-            output_uri="s3://models/run",
-            image=IMAGE,
-            instance_type="ml.m5.large",
-            volume_gb=5,
-            max_runtime_s=600,
-            spot=False,
-            subnets=(),
-            security_group_ids=(),
-            tags=TAGS,
-        )
+        PLACE.model_copy(update={"output_uri": "s3://models/run", "image": IMAGE})
     )
 
     def release(name: str) -> ModelVersion:
@@ -183,7 +171,7 @@ class TestRegistering:
 
         group = sagemaker.describe_model_package_group(ModelPackageGroupName="tagged")
         tags = sagemaker.list_tags(ResourceArn=group["ModelPackageGroupArn"])["Tags"]
-        assert {tag["Key"]: tag["Value"] for tag in tags} == TAGS
+        assert {tag["Key"]: tag["Value"] for tag in tags} == PLACE.tags
 
     def test_the_newest_version_is_the_challenger_everywhere(self, release, state):
         release("newest")

@@ -33,14 +33,14 @@ from platforms.sagemaker.training_jobs import SageMakerTrainingJobs
 from reports.tuning import render_tuning
 from sagemaker_emulator.faults import Fault
 from sagemaker_emulator.server import Emulator
+from tests.job_place import PLACE
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent.parent
-REGION = "eu-west-1"
+REGION = PLACE.region
 BUCKET = "jobs"
 QUICK = Patience(first_pause=0.2, longest_pause=0.5, longest_outage=60)
-TAGS = {"project": "bank-marketing", "user": "ann"}
 
 # More than a test waits for.
 ENDLESS = {"n_estimators": 10_000, "early_stopping_rounds": 10_000, "learning_rate": 0.001}
@@ -86,19 +86,12 @@ def place(client: Callable[[str], Any]) -> JobPlace:
         Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION}
     )
     role = client("iam").create_role(RoleName="jobs", AssumeRolePolicyDocument=trust_policy())
-    return JobPlace(
-        region=REGION,
-        role=role["Role"]["Arn"],
-        output_uri=f"s3://{BUCKET}/run",
-        image=xgboost_image(REGION, "3.0-5"),
-        instance_type="ml.m5.large",
-        volume_gb=5,
-        max_runtime_s=600,
-        spot=False,
-        subnets=(),
-        security_group_ids=(),
-        tags=TAGS,
-    )
+    changes = {
+        "role": role["Role"]["Arn"],
+        "output_uri": f"s3://{BUCKET}/run",
+        "image": xgboost_image(REGION, "3.0-5"),
+    }
+    return PLACE.model_copy(update=changes)
 
 
 @pytest.fixture(scope="module")
@@ -301,7 +294,7 @@ def test_a_search_is_told_and_shown_like_one_of_the_step(tuned, told):
 def test_every_job_carries_the_tags_and_writes_below_the_run_alone(tuned, sagemaker, client):
     for job in sagemaker.list_training_jobs()["TrainingJobSummaries"]:
         tags = sagemaker.list_tags(ResourceArn=job["TrainingJobArn"])["Tags"]
-        assert {each["Key"]: each["Value"] for each in tags} == TAGS
+        assert {each["Key"]: each["Value"] for each in tags} == PLACE.tags
     objects = client("s3").list_objects_v2(Bucket=BUCKET)["Contents"]
     assert {each["Key"].partition("/")[0] for each in objects} == {"run"}
 

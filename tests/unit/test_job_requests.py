@@ -28,6 +28,7 @@ from platforms.sagemaker.jobs import TRAINING
 from platforms.sagemaker.names import name_of
 from platforms.sagemaker.session import aws_errors
 from platforms.sagemaker.trials import in_short, trial_of
+from tests.job_place import PLACE
 
 ROWS = Channel("train", "s3://bucket/run/input/")
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -35,19 +36,7 @@ BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
 @pytest.fixture
 def place() -> JobPlace:
-    return JobPlace(
-        region="eu-west-1",
-        role="arn:aws:iam::123456789012:role/jobs",
-        output_uri="s3://bucket/run",
-        image="image",
-        instance_type="ml.m5.large",
-        volume_gb=5,
-        max_runtime_s=600,
-        spot=False,
-        subnets=(),
-        security_group_ids=(),
-        tags={"project": "bank", "user": "ann"},
-    )
+    return PLACE
 
 
 @pytest.fixture
