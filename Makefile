@@ -50,7 +50,7 @@ dashboard: .venv/installed  ## open ZenML's dashboard and MLflow's UI
 	$(BIN)/python run.py dashboard
 
 bench: .venv/installed-dev  ## run every benchmark
-	for name in quality encoding backtest tuning nested_quality overhead emulator; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	for name in quality encoding backtest tuning nested_quality overhead emulator zenml_on_emulator; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 # Where the locks are written; what is pinned there stays, unless pyproject.toml forbids it.
 LOCKS ?= .

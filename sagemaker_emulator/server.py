@@ -62,7 +62,7 @@ class Emulator:
         work: Folder of jobs, logs and the environments of Amazon's images.
         images: Environments by a regular expression for an image's address.
         port: 0 takes a free one.
-        slots: Jobs at a time; by default one a processor.
+        slots: Jobs at a time, and as many that jobs ask for; by default one a processor.
         variables: Environment variables that the network supplies to every container.
         quotas: Limit by use, such as `ml.m5.large for training job usage`; none without an entry.
         isolation: By default the best that the system allows.
@@ -90,6 +90,7 @@ class Emulator:
         )
         self.url = f"http://{LOOPBACK}:{self._server.server_port}"
         work = work.resolve()
+        slots = slots or os.cpu_count() or 1
         self._cloud = Cloud(
             endpoint=self.url,
             call=self._called,
@@ -99,7 +100,8 @@ class Emulator:
                 isolation or best_isolation(), work / "home", variables or {}
             ),
             variables=variables or {},
-            slots=threading.BoundedSemaphore(slots or os.cpu_count() or 1),
+            slots=threading.BoundedSemaphore(slots),
+            slots_of_jobs=threading.BoundedSemaphore(slots),
             quotas=self.quotas,
             stop_grace_s=stop_grace_s,
         )
@@ -224,7 +226,9 @@ class Emulator:
                 self._cloud, request.region, request.resource, headers, request.body
             )
             return Response(body, status, dict(answered))
-        call = Call(request.operation, request.region, json.loads(request.body or b"{}"))
+        by_job = request.key in self._cloud.callers
+        asked = json.loads(request.body or b"{}")
+        call = Call(request.operation, request.region, asked, by_job)
         return _json(operations.answer(self._cloud, call))
 
     def _called(self, call: Call, role: str) -> Mapping[str, Any]:

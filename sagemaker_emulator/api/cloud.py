@@ -26,11 +26,12 @@ Fields = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Call:
-    """A request to SageMaker."""
+    """A request to SageMaker; `by_job` tells whether a job makes it, which then waits for it."""
 
     operation: str
     region: str
     request: Fields
+    by_job: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Cloud:
         work: Folder of the jobs' files.
         variables: What the network supplies to every container.
         slots: Jobs that run at a time; others wait as for an instance.
+        slots_of_jobs: As many for what running jobs ask for, which could not end without.
         quotas: Limit by instance type and use, such as `ml.m5.large for training job usage`.
         stop_grace_s: Between SIGTERM and SIGKILL; Amazon gives 120.
         running: Containers by the ARN of their job or endpoint.
@@ -57,6 +59,7 @@ class Cloud:
     containers: ContainerRuntime
     variables: Mapping[str, str]
     slots: threading.BoundedSemaphore
+    slots_of_jobs: threading.BoundedSemaphore
     quotas: Mapping[str, int]
     stop_grace_s: float
     records: Records = field(default_factory=Records)

@@ -87,11 +87,12 @@ def _create_endpoint_config(cloud: Cloud, call: Call) -> Fields:
 def _create_endpoint(cloud: Cloud, call: Call) -> Fields:
     config = _config(cloud, call)
     variants = _variants(cloud, config)
-    _require_quota(cloud, call.region, _machines(variants))
-    created = _create(cloud, call, ENDPOINT, {**call.request, "EndpointStatus": "Creating"})
-    record = cloud.records.get(ENDPOINT, call.region, call.request[ENDPOINT.name])
-    endpoint = cloud.endpoints[record.arn] = Endpoint(cloud, record)
-    endpoint.machines = _machines(variants)
+    with cloud.records.locked():
+        _require_quota(cloud, call.region, _machines(variants))
+        created = _create(cloud, call, ENDPOINT, {**call.request, "EndpointStatus": "Creating"})
+        record = cloud.records.get(ENDPOINT, call.region, call.request[ENDPOINT.name])
+        endpoint = cloud.endpoints[record.arn] = Endpoint(cloud, record)
+        endpoint.machines = _machines(variants)
     cloud.run(endpoint.deploy, config, variants)
     return created
 

@@ -132,12 +132,15 @@ class Variant:
         """End the container."""
         self._ending.set()
         if self._container is not None:
-            with suppress(JobError):  # its launcher is gone, and with it the container
-                self._container.kill(signal.SIGTERM)
-                if self._container.wait(self._cloud.stop_grace_s) is None:
-                    self._container.kill(signal.SIGKILL)
-                    self._container.wait()
+            self._end(self._container)
         self._opened.close()
+
+    def _end(self, container: Container) -> None:
+        with suppress(JobError):  # its launcher is gone, and with it the container
+            container.kill(signal.SIGTERM)
+            if container.wait(self._cloud.stop_grace_s) is None:
+                container.kill(signal.SIGKILL)
+                container.wait()
 
     def _launched(self) -> Container:
         region = self._endpoint.region
@@ -158,6 +161,9 @@ class Variant:
                 container = self._container = self._launched()
             except (BotoCoreError, ClientError, JobError):
                 continue  # the container has ended already: try again after a while
+            if self._ending.is_set():  # `stop` may have seen the container before
+                self._end(container)
+                return
             if self._server.is_healthy_within(self._timeout_s, container):
                 self._healthy.set()
 

@@ -1,6 +1,7 @@
 """Training and processing jobs as the API knows them."""
 
 import re
+from typing import NamedTuple
 
 from sagemaker_emulator.api.cloud import Call, Cloud, Fields, Handler, is_active
 from sagemaker_emulator.api.errors import NotEmulated, ValidationException
@@ -15,20 +16,17 @@ from sagemaker_emulator.jobs.storage import (
 )
 from sagemaker_emulator.jobs.training import TrainingJob
 
-_POLL_S = 0.02
-_LONGEST_REASON = 1024
-_DAY_S = 86_400
-_KILLED = (
-    "ClientError: Please use an instance type with more memory, "
-    "or reduce the size of job data processed on an instance."
-)
-
-
 _JOBS: dict[Kind, type[Job]] = {TRAINING_JOB: TrainingJob, PROCESSING_JOB: ProcessingJob}
 
 
 def start_job(
-    cloud: Cloud, region: str, kind: Kind, request: Fields, extra: Fields | None = None
+    cloud: Cloud,
+    region: str,
+    kind: Kind,
+    request: Fields,
+    *,
+    extra: Fields | None = None,
+    by_job: bool = False,
 ) -> Record:
     """Create a job and let it run; `extra` are further members of its Describe answer.
 
@@ -43,35 +41,46 @@ def start_job(
         "SecondaryStatusTransitions": []
     }
     name = str(request[kind.name])
-    record = cloud.records.create(
-        kind, region, name, {**fields, **(extra or {})}, tags=request.get("Tags")
-    )
-    record.set_status("InProgress")
-    cloud.run(_JOBS[kind](cloud, record, request).run)
+    with cloud.records.locked():
+        _require_quota(cloud, region, kind, request)
+        record = cloud.records.create(
+            kind, region, name, {**fields, **(extra or {})}, tags=request.get("Tags")
+        )
+        record.set_status("InProgress")
+    cloud.run(_JOBS[kind](cloud, record, request, by_job=by_job).run)
     return record
 
 
 def _require_sane(cloud: Cloud, region: str, kind: Kind, request: Fields) -> None:
     cloud.require_role(request["RoleArn"], region)
-    if kind is TRAINING_JOB:
-        resources, use = request["ResourceConfig"], "training job"
-        if "InstanceGroups" in resources:
-            raise NotEmulated("a heterogeneous cluster")
-        _require_algorithm(request["AlgorithmSpecification"])
-        for channel in request.get("InputDataConfig") or []:
-            _require_channel(cloud, region, request["RoleArn"], channel)
-    else:
-        resources, use = request["ProcessingResources"]["ClusterConfig"], "processing job"
-        for each in request.get("ProcessingInputs") or []:
-            if each.get("S3Input", {}).get("S3DataType") != "S3Prefix":
-                raise NotEmulated("input that is not an S3 prefix")
-    instance_type = resources.get("InstanceType", "")
+    if kind is PROCESSING_JOB:
+        _require_files(request)
+        return
+    if "InstanceGroups" in request["ResourceConfig"]:
+        raise NotEmulated("a heterogeneous cluster")
+    _require_algorithm(request["AlgorithmSpecification"])
+    for channel in request.get("InputDataConfig") or []:
+        _require_channel(cloud, region, request["RoleArn"], channel)
+
+
+def _require_files(request: Fields) -> None:
+    for each in request.get("ProcessingInputs") or []:
+        if each.get("S3Input", {}).get("S3DataType") != "S3Prefix":
+            raise NotEmulated("input that is not an S3 prefix")
+    for each in request.get("ProcessingOutputConfig", {}).get("Outputs", []):
+        if "S3Output" not in each:
+            raise NotEmulated("output that does not go to S3")
+
+
+def _require_quota(cloud: Cloud, region: str, kind: Kind, request: Fields) -> None:
+    machines = _machines(kind, request)
     active = sum(
-        _machines(record, instance_type)
+        _machines(kind, record.fields).number
         for record in cloud.records.all(kind, region)
-        if is_active(record)
+        if is_active(record) and _machines(kind, record.fields).type == machines.type
     )
-    cloud.require_quota(instance_type, use, int(resources.get("InstanceCount", 1)), active)
+    use = "training job" if kind is TRAINING_JOB else "processing job"
+    cloud.require_quota(machines.type, use, machines.number, active)
 
 
 def _require_algorithm(specification: Fields) -> None:
@@ -97,18 +106,26 @@ def _require_channel(cloud: Cloud, region: str, role: str, channel: Fields) -> N
         raise ValidationException(nothing_under(source["S3Uri"], region, role))
 
 
-def _machines(record: Record, instance_type: str) -> int:
-    """Return how many machines of a type a job has."""
-    if record.kind is TRAINING_JOB:
-        resources = record.fields["ResourceConfig"]
+class _Machines(NamedTuple):
+    type: str
+    number: int
+
+
+def _machines(kind: Kind, request: Fields) -> _Machines:
+    """Return what a job runs on, from its request or its record."""
+    if kind is TRAINING_JOB:
+        resources = request["ResourceConfig"]
     else:
-        resources = record.fields["ProcessingResources"]["ClusterConfig"]
-    same = resources.get("InstanceType", "") == instance_type
-    return int(resources.get("InstanceCount", 1)) if same else 0
+        resources = request["ProcessingResources"]["ClusterConfig"]
+    return _Machines(resources.get("InstanceType", ""), int(resources.get("InstanceCount", 1)))
 
 
 def _create(kind: Kind) -> Handler:
-    return lambda cloud, call: {kind.arn: start_job(cloud, call.region, kind, call.request).arn}
+    def create(cloud: Cloud, call: Call) -> Fields:
+        job = start_job(cloud, call.region, kind, call.request, by_job=call.by_job)
+        return {kind.arn: job.arn}
+
+    return create
 
 
 def _stop(kind: Kind) -> Handler:

@@ -62,8 +62,9 @@ class Job(ABC):
 
     log_group: str
 
-    def __init__(self, cloud: Cloud, record: Record, request: Fields) -> None:
+    def __init__(self, cloud: Cloud, record: Record, request: Fields, *, by_job: bool) -> None:
         self.cloud = cloud
+        self.slots = cloud.slots_of_jobs if by_job else cloud.slots
         self.record = record
         self.request = request
         hosts = [f"algo-{number}" for number in range(1, self.instances + 1)]
@@ -125,13 +126,13 @@ class Job(ABC):
 
     def _run_in_slot(self) -> Outcome:
         self.phase("Starting", "Preparing the instances")
-        while not self.cloud.slots.acquire(timeout=_POLL_S):
+        while not self.slots.acquire(timeout=_POLL_S):
             if self.record.stopping.is_set():
                 return Outcome("Stopped", "Stopped")
         try:
             return self._run()
         finally:
-            self.cloud.slots.release()
+            self.slots.release()
 
     def _run(self) -> Outcome:
         environment = self.cloud.images.environment(self.image)
@@ -197,7 +198,10 @@ class Job(ABC):
                     "MaxRuntimeExceeded",
                     f"The job ran longer than MaxRuntimeInSeconds, {limit} s, and was stopped.",
                 )
-            containers[0].wait(_POLL_S) if codes[0] is None else time.sleep(_POLL_S)
+            if codes[0] is None:
+                containers[0].wait(_POLL_S)
+            else:
+                time.sleep(_POLL_S)
 
     def _end(self, containers: Sequence[Container], *, grace_s: float | None = None) -> None:
         """Ask the containers to end, then make them."""

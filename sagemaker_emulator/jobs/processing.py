@@ -12,14 +12,6 @@ from sagemaker_emulator.jobs.storage import (
     upload,
 )
 
-_POLL_S = 0.02
-_LONGEST_REASON = 1024
-_DAY_S = 86_400
-_KILLED = (
-    "ClientError: Please use an instance type with more memory, "
-    "or reduce the size of job data processed on an instance."
-)
-
 
 class ProcessingJob(Job):
     """A processing job: any command, with folders that come from S3 and go there."""

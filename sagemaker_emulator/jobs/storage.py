@@ -105,11 +105,19 @@ def upload(cloud: Cloud, region: str, source: Path, uri: str) -> None:
         raise JobError(f"ClientError: Failed to upload to {uri}: {error}") from error
 
 
-def packed(folder: Path, archive: Path) -> Path:
-    """Pack what is in `folder` as SageMaker packs a model."""
+def packed(folders: Iterable[Path], archive: Path) -> Path | None:
+    """Pack what is in `folders` as SageMaker packs what hosts left; None if that is nothing.
+
+    Of files of one name the first is kept: SageMaker demands that there are no such.
+    """
+    found: dict[str, Path] = {}
+    for folder in folders:
+        found |= {path.name: path for path in folder.iterdir() if path.name not in found}
+    if not found:
+        return None
     with tarfile.open(archive, "w:gz") as tar:
-        for path in sorted(folder.iterdir()):
-            tar.add(path, arcname=path.name)
+        for name, path in sorted(found.items()):
+            tar.add(path, arcname=name)
     return archive
 
 

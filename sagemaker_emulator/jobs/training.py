@@ -2,9 +2,12 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from sagemaker_emulator.api.cloud import Cloud, Fields
 from sagemaker_emulator.api.records import Record, now
@@ -17,22 +20,14 @@ from sagemaker_emulator.jobs.storage import (
     upload,
 )
 
-_POLL_S = 0.02
-_LONGEST_REASON = 1024
-_DAY_S = 86_400
-_KILLED = (
-    "ClientError: Please use an instance type with more memory, "
-    "or reduce the size of job data processed on an instance."
-)
-
 
 class TrainingJob(Job):
     """A training job; the container's command is `train` unless the request has another."""
 
     log_group = "/aws/sagemaker/TrainingJobs"
 
-    def __init__(self, cloud: Cloud, record: Record, request: Fields) -> None:
-        super().__init__(cloud, record, request)
+    def __init__(self, cloud: Cloud, record: Record, request: Fields, *, by_job: bool) -> None:
+        super().__init__(cloud, record, request, by_job=by_job)
         definitions = request["AlgorithmSpecification"].get("MetricDefinitions") or []
         self._metrics = Metrics(definitions)
         self._started: datetime | None = None
@@ -98,14 +93,17 @@ class TrainingJob(Job):
     def deliver(self, outcome: Outcome) -> None:
         region, first = self.record.region, self.machines[0]
         base = f"{self.request['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{self.record.name}"
-        if outcome.status != "Failed" and any((first.ml / "model").iterdir()):
-            archive = packed(first.ml / "model", first.folder / "model.tar.gz")
-            uri = f"{base}/output/model.tar.gz"
-            upload(self.cloud, region, archive, uri)
-            self.record.update(ModelArtifacts={"S3ModelArtifacts": uri})
-        if any((first.ml / "output" / "data").iterdir()):
-            archive = packed(first.ml / "output" / "data", first.folder / "output.tar.gz")
-            upload(self.cloud, region, archive, f"{base}/output/output.tar.gz")
+        models = (each.ml / "model" for each in self.machines)
+        if outcome.status != "Failed":
+            model = packed(models, first.folder / "model.tar.gz")
+            if model:
+                uri = f"{base}/output/model.tar.gz"
+                upload(self.cloud, region, model, uri)
+                self.record.update(ModelArtifacts={"S3ModelArtifacts": uri})
+        data = (each.ml / "output" / "data" for each in self.machines)
+        output = packed(data, first.folder / "output.tar.gz")
+        if output:
+            upload(self.cloud, region, output, f"{base}/output/output.tar.gz")
         checkpoints = self.request.get("CheckpointConfig")
         if checkpoints:
             folder = first.path(checkpoints.get("LocalPath", "/opt/ml/checkpoints"))
@@ -168,9 +166,11 @@ class TrainingJob(Job):
         ]
         cloudwatch = self.cloud.client("cloudwatch", self.record.region)
         for start in range(0, len(data), 500):
-            cloudwatch.put_metric_data(
-                Namespace=self.log_group, MetricData=data[start : start + 500]
-            )
+            # Where CloudWatch is away figures are missing there; the job has ended all the same.
+            with suppress(ClientError, BotoCoreError):
+                cloudwatch.put_metric_data(
+                    Namespace=self.log_group, MetricData=data[start : start + 500]
+                )
 
 
 def _channel(channel: Fields) -> Fields:

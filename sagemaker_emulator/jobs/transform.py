@@ -36,10 +36,12 @@ class TransformJob(Job):
 
     log_group = "/aws/sagemaker/TransformJobs"
 
-    def __init__(self, cloud: Cloud, record: Record, request: Fields, model: Model) -> None:
+    def __init__(
+        self, cloud: Cloud, record: Record, request: Fields, model: Model, *, by_job: bool
+    ) -> None:
         self._model = model
         self._server = ModelServer()
-        super().__init__(cloud, record, {**request, "RoleArn": model.role})
+        super().__init__(cloud, record, {**request, "RoleArn": model.role}, by_job=by_job)
         self._processing = Processing.of(request)
         client = request.get("ModelClientConfig") or {}
         self._tries = 1 + client.get("InvocationsMaxRetries", _RETRIES)
@@ -194,7 +196,22 @@ def _create(cloud: Cloud, call: Call) -> Fields:
             f"MaxConcurrentTransforms * MaxPayloadInMB must not exceed {_LARGEST_MB} MB."
         )
     model = cloud.records.get(MODEL, call.region, request["ModelName"]).fields["Model"]
-    resources = request["TransformResources"]
+    with cloud.records.locked():
+        _require_quota(cloud, call)
+        record = cloud.records.create(
+            TRANSFORM_JOB,
+            call.region,
+            request["TransformJobName"],
+            {name: value for name, value in request.items() if name != "Tags"},
+            tags=request.get("Tags"),
+        )
+        record.set_status("InProgress")
+    cloud.run(TransformJob(cloud, record, request, model, by_job=call.by_job).run)
+    return {"TransformJobArn": record.arn}
+
+
+def _require_quota(cloud: Cloud, call: Call) -> None:
+    resources = call.request["TransformResources"]
     active = sum(
         record.fields["TransformResources"]["InstanceCount"]
         for record in cloud.records.all(TRANSFORM_JOB, call.region)
@@ -204,16 +221,6 @@ def _create(cloud: Cloud, call: Call) -> Fields:
     cloud.require_quota(
         resources["InstanceType"], "transform job", resources["InstanceCount"], active
     )
-    record = cloud.records.create(
-        TRANSFORM_JOB,
-        call.region,
-        request["TransformJobName"],
-        {name: value for name, value in request.items() if name != "Tags"},
-        tags=request.get("Tags"),
-    )
-    record.set_status("InProgress")
-    cloud.run(TransformJob(cloud, record, request, model).run)
-    return {"TransformJobArn": record.arn}
 
 
 def _require_emulated(request: Fields) -> None:

@@ -110,12 +110,12 @@ class Execution:
         if self.record.stopping.is_set():
             self._stop_jobs()
         else:
-            while not self._failed() and any(self._moved(run) for run in self._waiting()):
-                """What started may have ended at once, or let others start."""
+            while not self._failed() and any(self._began_or_skipped(r) for r in self._waiting()):
+                pass  # what began may have ended at once, and let others begin
         return bool(self._running())
 
-    def _moved(self, run: StepRun) -> bool:
-        """Start or skip a step if it is time to."""
+    def _began_or_skipped(self, run: StepRun) -> bool:
+        """Start or skip a step if it is time to, and say whether it was."""
         needed = [self._runs[name] for name in run.step.needs]
         branch = run.step.branch
         if any(each.skipped for each in needed):

@@ -9,15 +9,7 @@ from sagemaker_emulator.jobs.job import stop_job
 from sagemaker_emulator.tuning.job import TuningJob
 from sagemaker_emulator.tuning.search import chosen
 
-_POLL_S = 0.05
-_LONGEST_REASON = 1024
 _OWN = ("TrainingJobDefinitions", "WarmStartConfig", "Autotune")
-# Members that mean the same to a tuning job's definition and to a training job.
-_COMMON = (
-    *("AlgorithmSpecification", "RoleArn", "InputDataConfig", "VpcConfig", "OutputDataConfig"),
-    *("StoppingCondition", "EnableNetworkIsolation", "EnableInterContainerTrafficEncryption"),
-    *("EnableManagedSpotTraining", "CheckpointConfig", "Environment"),
-)
 
 
 def _create(cloud: Cloud, call: Call) -> Fields:
@@ -49,7 +41,7 @@ def _create(cloud: Cloud, call: Call) -> Fields:
         tags=request.get("Tags"),
     )
     record.set_status("InProgress")
-    cloud.run(TuningJob(cloud, record, strategy, most).run)
+    cloud.run(TuningJob(cloud, record, strategy, most, by_job=call.by_job).run)
     return record.fields
 
 

@@ -18,7 +18,6 @@ from sagemaker_emulator.tuning.trials import Trial, counted
 
 _POLL_S = 0.05
 _LONGEST_REASON = 1024
-_OWN = ("TrainingJobDefinitions", "WarmStartConfig", "Autotune")
 # Members that mean the same to a tuning job's definition and to a training job.
 _COMMON = (
     *("AlgorithmSpecification", "RoleArn", "InputDataConfig", "VpcConfig", "OutputDataConfig"),
@@ -30,9 +29,12 @@ _COMMON = (
 class TuningJob:
     """A tuning job, in a thread of its own."""
 
-    def __init__(self, cloud: Cloud, record: Record, strategy: Strategy, most: int) -> None:
+    def __init__(
+        self, cloud: Cloud, record: Record, strategy: Strategy, most: int, *, by_job: bool
+    ) -> None:
         self.cloud = cloud
         self.record = record
+        self._by_job = by_job
         self._strategy = strategy
         self._most = most
         config = record.fields["HyperParameterTuningJobConfig"]
@@ -80,8 +82,14 @@ class TuningJob:
         ):
             tuned = self._strategy.propose()
             request = self._training_request(tuned)
-            extra = {"TuningJobArn": self.record.arn}
-            job = start_job(self.cloud, self.record.region, TRAINING_JOB, request, extra)
+            job = start_job(
+                self.cloud,
+                self.record.region,
+                TRAINING_JOB,
+                request,
+                extra={"TuningJobArn": self.record.arn},
+                by_job=self._by_job,
+            )
             self._trials.append(Trial(job, tuned, self._goal))
 
     def _training_request(self, tuned: Hyperparameters) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """An emulator, and what every account has: a role and a bucket."""
 
 import itertools
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -9,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from platforms.sagemaker.roles import trust_policy
 from sagemaker_emulator import fixture
 from sagemaker_emulator.images.containers import Environment
 from sagemaker_emulator.server import Emulator
@@ -21,6 +21,16 @@ MODEL_SERVER = Path(__file__).parent / "model_server.py"
 sagemaker_emulator = fixture.sagemaker_emulator
 
 BUCKET = "contract"
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": "sagemaker.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+        }
+    ],
+}
 
 _NO_TELEMETRY = """\
 SchemaVersion: "1.0"
@@ -46,6 +56,7 @@ def sagemaker_emulator_options(tmp_path_factory: pytest.TempPathFactory) -> dict
             "ml.p4d.24xlarge for endpoint usage": 0,
             "ml.p3.16xlarge for transform job usage": 0,
             "ml.r5.large for processing job usage": 3,
+            "ml.r5.xlarge for processing job usage": 3,
         },
     }
 
@@ -72,7 +83,7 @@ def s3(client: Callable[[str], Any]) -> Any:
 @pytest.fixture(scope="module")
 def role(client: Callable[[str], Any]) -> str:
     created = client("iam").create_role(
-        RoleName="execution", AssumeRolePolicyDocument=trust_policy()
+        RoleName="execution", AssumeRolePolicyDocument=json.dumps(TRUST)
     )
     return str(created["Role"]["Arn"])
 

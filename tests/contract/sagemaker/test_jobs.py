@@ -109,6 +109,43 @@ class TestTraining:
         assert uri == f"s3://{BUCKET}/models/{job['TrainingJobName']}/output/model.tar.gz"
         assert archived(s3, uri) == {"weights": b"0.5"}
 
+    def test_what_all_hosts_leave_becomes_one_archive(self, train, s3):
+        job = train(
+            "import socket; name = socket.gethostname()\n"
+            "for folder in ('model', 'output/data'):\n"
+            "    open(f'/opt/ml/{folder}/{name}', 'w').write(name)",
+            ResourceConfig=instances(2),
+        )
+
+        model = job["ModelArtifacts"]["S3ModelArtifacts"]
+        found = {"algo-1": b"algo-1", "algo-2": b"algo-2"}
+        assert archived(s3, model) == found
+        assert archived(s3, model.replace("model.tar.gz", "output.tar.gz")) == found
+
+    @pytest.mark.usefixtures("s3")
+    def test_jobs_that_wait_for_jobs_of_their_own_do_not_wait_for_ever(
+        self, sagemaker, role, name, tmp_path, until
+    ):
+        child = training_request("CHILD", role, BUCKET, "true")
+        script = (
+            "import boto3, time, os\n"
+            "sagemaker = boto3.client('sagemaker')\n"
+            f"child = {child} | {{'TrainingJobName': os.environ['CHILD']}}\n"
+            "sagemaker.create_training_job(**child)\n"
+            "ask = lambda: sagemaker.describe_training_job(TrainingJobName=os.environ['CHILD'])\n"
+            "while ask()['TrainingJobStatus'] != 'Completed': time.sleep(0.1)\n"
+        )
+        names = [f"{name}-{number}" for number in range(4)]  # as many as there are slots
+
+        for each in names:
+            environment = {"CHILD": f"{each}-child"}
+            start_training(sagemaker, role, each, tmp_path, script, Environment=environment)
+
+        for each in names:
+            describe = partial(sagemaker.describe_training_job, TrainingJobName=each)
+            job = until(describe, lambda job: job["TrainingJobStatus"] in ENDED)
+            assert job["TrainingJobStatus"] == "Completed"
+
     def test_channels_and_hyperparameters_are_where_amazon_puts_them(self, train, s3, name):
         s3.put_object(Bucket=BUCKET, Key=f"{name}/in/deep/rows.csv", Body=b"1,2")
         script = """if True:
@@ -198,8 +235,13 @@ class TestTraining:
         assert job["TrainingJobStatus"] == "Completed"
         assert [each["Value"] for each in job["FinalMetricDataList"]] == [0.5]
 
-    def test_metrics_are_read_also_while_cloudwatch_is_away(self, train, sagemaker_emulator):
-        sagemaker_emulator.faults.add(Fault("logs", "PutLogEvents", code="ServiceUnavailable"))
+    @pytest.mark.parametrize(
+        ("service", "operation"), [("logs", "PutLogEvents"), ("monitoring", "PutMetricData")]
+    )
+    def test_metrics_are_read_also_while_cloudwatch_is_away(
+        self, train, sagemaker_emulator, service, operation
+    ):
+        sagemaker_emulator.faults.add(Fault(service, operation, code="ServiceUnavailable"))
 
         job = train(
             "import time\nfor n in range(4): print(f'loss={n};', flush=True); time.sleep(0.3)",
@@ -207,6 +249,7 @@ class TestTraining:
         )
 
         sagemaker_emulator.faults.clear()
+        assert job["TrainingJobStatus"] == "Completed"
         assert [each["Value"] for each in job["FinalMetricDataList"]] == [3]
 
     def test_the_reason_of_a_failure_is_what_the_container_wrote_down(self, train):

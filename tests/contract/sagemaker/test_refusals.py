@@ -4,6 +4,7 @@ Codes and words: https://docs.aws.amazon.com/sagemaker/latest/APIReference, and 
 report of real accounts.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -218,6 +219,35 @@ def test_a_job_that_has_ended_cannot_be_stopped(sagemaker, s3, role, name, until
 
     with pytest.raises(ClientError, match="The request was rejected because the training"):
         sagemaker.stop_training_job(TrainingJobName=name)
+
+
+def test_output_to_a_feature_store_is_not_emulated(sagemaker, role, name):
+    output = {"OutputName": "rows", "FeatureStoreOutput": {"FeatureGroupName": "customers"}}
+    request = processing_request(
+        name, role, "true", ProcessingOutputConfig={"Outputs": [output | {"AppManaged": True}]}
+    )
+
+    with pytest.raises(ClientError, match=r"\(NotEmulated\).*output that does not go to S3"):
+        sagemaker.create_processing_job(**request)
+
+
+def test_the_quota_holds_also_for_jobs_that_are_asked_for_at_once(sagemaker, role, name):
+    def ask(number: int) -> str:
+        machines = {"ProcessingResources": {"ClusterConfig": resources("ml.r5.xlarge")}}
+        request = processing_request(f"{name}-{number}", role, "sleep", "30", **machines)
+        try:
+            sagemaker.create_processing_job(**request)
+        except sagemaker.exceptions.ResourceLimitExceeded:
+            return "refused"
+        return "accepted"
+
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(ask, range(12)))
+
+    for number, answer in enumerate(answers):
+        if answer == "accepted":
+            sagemaker.stop_processing_job(ProcessingJobName=f"{name}-{number}")
+    assert answers.count("accepted") == 3
 
 
 def test_machines_in_use_count_against_the_quota(
