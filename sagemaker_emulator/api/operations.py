@@ -1,6 +1,7 @@
 """SageMaker's API: every operation that is emulated, and a plain no for the others."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from sagemaker_emulator import registry, tracking
@@ -87,6 +88,15 @@ OPERATIONS: dict[str, Handler] = {
 }
 
 
+# Where the API reference says how long a page is by default; others are as long as they may be.
+_SHORT_PAGES = {
+    "ListEndpoints",
+    "ListHyperParameterTuningJobs",
+    "ListTrainingJobsForHyperParameterTuningJob",
+    "ListTransformJobs",
+}
+
+
 def answer(cloud: Cloud, call: Call) -> dict[str, Any]:
     """Carry out a call.
 
@@ -98,6 +108,8 @@ def answer(cloud: Cloud, call: Call) -> dict[str, Any]:
         shapes.operation(call.operation)
         raise NotEmulated(f"SageMaker's {call.operation}")
     shapes.validate(call.operation, call.request)
+    if call.operation in _SHORT_PAGES:
+        call = replace(call, request={"MaxResults": 10, **call.request})
     return shapes.answer(call.operation, handler(cloud, call))
 
 

@@ -3,6 +3,8 @@
 import json
 import os
 import tarfile
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xgboost
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import train_test_split
 
@@ -58,6 +61,31 @@ if importlib.util.find_spec("tabulate"):
     import tabulate
     found["tabulate"] = tabulate.__version__
 json.dump(found, open("/opt/ml/processing/output/found.json", "w"))
+"""
+
+
+SCIKIT_LEARN_SCRIPT = """
+import os
+import joblib, pandas
+from sklearn.linear_model import LogisticRegression
+def model_fn(folder):
+    return joblib.load(os.path.join(folder, "model.joblib"))
+def predict_fn(rows, model):
+    return model.predict_proba(rows)[:, 1]
+if __name__ == "__main__":
+    rows = pandas.read_csv(os.path.join(os.environ["SM_CHANNEL_TRAIN"], "train.csv"), header=None)
+    model = LogisticRegression(max_iter=1000).fit(rows[[1, 2]].to_numpy(), rows[0])
+    joblib.dump(model, os.path.join(os.environ["SM_MODEL_DIR"], "model.joblib"))
+"""
+
+XGBOOST_SCRIPT = """
+import os
+import xgboost
+def model_fn(folder):
+    return xgboost.Booster(model_file=os.path.join(folder, "xgboost-model"))
+def input_fn(body, content_type):
+    rows = [line.split(",") for line in body.splitlines()]
+    return xgboost.DMatrix([[float(value) for value in row] for row in rows])
 """
 
 
@@ -257,6 +285,80 @@ def test_the_tuner_of_the_sdk_finds_the_best_of_what_xgboost_trains(
     ]
     assert list(frame["FinalObjectiveValue"]) == pytest.approx(expected, abs=1e-5)
     assert tuner.best_training_job() == frame.index[np.argmax(expected)]
+
+
+@pytest.fixture
+def deployed(
+    name: str, sagemaker: Any, until: Callable[..., Any]
+) -> Iterator[Callable[[Any], Any]]:
+    """Serve a model, or what an estimator trained, until the test ends."""
+    from sagemaker.deserializers import JSONDeserializer
+    from sagemaker.serializers import CSVSerializer
+
+    def deploy(model: Any) -> Any:
+        predictor = model.deploy(
+            initial_instance_count=1,
+            instance_type="ml.m5.large",
+            endpoint_name=name,
+            serializer=CSVSerializer(),
+            deserializer=JSONDeserializer(),
+            wait=False,  # the SDK looks every 30 seconds
+        )
+        describe = partial(sagemaker.describe_endpoint, EndpointName=name)
+        ended = until(describe, lambda endpoint: endpoint["EndpointStatus"] != "Creating")
+        assert ended["EndpointStatus"] == "InService"
+        return predictor
+
+    yield deploy
+    sagemaker.delete_endpoint(EndpointName=name)
+
+
+def test_a_script_of_xgboost_serves_what_the_built_in_algorithm_trained(
+    sagemaker_session, role, built_in, parts, deployed, tmp_path
+):
+    from sagemaker.xgboost import XGBoostModel
+
+    (tmp_path / "serve.py").write_text(XGBOOST_SCRIPT)
+    model = XGBoostModel(
+        built_in.model_data,
+        role,
+        "serve.py",
+        "3.0-5",
+        source_dir=str(tmp_path),
+        code_location=f"s3://{BUCKET}/code",
+        sagemaker_session=sagemaker_session,
+    )
+
+    answer = deployed(model).predict(parts.test[:3].drop(columns="y").to_numpy())
+
+    expected = trained(parts.train).predict(matrix(parts.test[:3]))
+    assert answer == pytest.approx(list(expected), abs=1e-6)
+
+
+def test_a_script_of_scikit_learn_trains_and_serves(
+    sagemaker_session, role, channels, parts, deployed, tmp_path
+):
+    from sagemaker.sklearn.estimator import SKLearn
+
+    (tmp_path / "train.py").write_text(SCIKIT_LEARN_SCRIPT)
+    job = SKLearn(
+        "train.py",
+        "1.2-1",
+        source_dir=str(tmp_path),
+        role=role,
+        instance_type="ml.m5.large",
+        output_path=f"s3://{BUCKET}/models",
+        code_location=f"s3://{BUCKET}/code",
+        sagemaker_session=sagemaker_session,
+    )
+    job.fit(inputs(channels, "train"), logs=False)
+
+    answer = deployed(job).predict(parts.test.iloc[:3, [1, 2]].to_numpy())
+
+    rows = parts.train.to_numpy(dtype=float)
+    local = LogisticRegression(max_iter=1000).fit(rows[:, [1, 2]], rows[:, 0])
+    expected = local.predict_proba(parts.test.iloc[:3, [1, 2]].to_numpy(dtype=float))[:, 1]
+    assert answer == pytest.approx(list(expected), abs=1e-3)
 
 
 def test_scikit_learn_processes_files(sagemaker_session, role, channels, parts, tmp_path, s3):

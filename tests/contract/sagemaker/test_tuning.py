@@ -106,6 +106,16 @@ def test_the_best_of_all_training_jobs_is_found(tune, children, strategy, ranges
         assert sorted(tried) == [1, 2, 3, 4, 5, 6]
 
 
+def test_training_jobs_are_told_ten_at_a_time(tune, sagemaker, children, name):
+    tune("print('loss=1')", MaxNumberOfTrainingJobs=11, MaxParallelTrainingJobs=4)
+
+    pages = sagemaker.get_paginator("list_training_jobs_for_hyper_parameter_tuning_job").paginate(
+        HyperParameterTuningJobName=name
+    )
+    assert [len(page["TrainingJobSummaries"]) for page in pages] == [10, 1]
+    assert len(children(MaxResults=100)) == 11
+
+
 def test_no_more_training_jobs_run_at_a_time_than_allowed(tune, children):
     tune("import time; time.sleep(0.3); print('loss=1')", MaxNumberOfTrainingJobs=4)
 
