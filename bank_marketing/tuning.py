@@ -117,7 +117,7 @@ def tune(
         J. Bergstra et al., "Algorithms for hyper-parameter optimization", NIPS 2011 (TPE).
     """
     require_legal(settings.search_space, model)
-    points = [_starting_point(point, settings, model) for point in settings.starting_points]
+    points = starting_points(settings, model)
     name = _study_name(train_set, features, model, settings)
     if settings.trials == 0:
         return tuning_of(name, model, settings, trials=(), resumed=0)
@@ -140,6 +140,15 @@ def tune(
                 Search(study, model, settings, workers, progress).run()
         trials = tuple(map(_trial, standing(study).finished[: settings.trials]))
     return tuning_of(name, model, settings, trials=trials, resumed=resumed)
+
+
+def starting_points(settings: TuningSettings, model: ModelSettings) -> list[dict[str, float]]:
+    """Return the first trials: the configured points, completed with values of the model section.
+
+    Raises:
+        SettingsError: A point lies outside the search space.
+    """
+    return [_starting_point(point, settings, model) for point in settings.starting_points]
 
 
 def require_legal(search_space: Sequence[Range], model: ModelSettings) -> None:
@@ -238,7 +247,6 @@ def importances(tuning: Tuning) -> dict[str, float]:
 def _starting_point(
     point: Mapping[TunedName, float], settings: TuningSettings, model: ModelSettings
 ) -> dict[str, float]:
-    """Complete `point` with the values of the model section."""
     values: dict[str, float] = {}
     for each in settings.search_space:
         value = point.get(each.name, getattr(model, each.name))

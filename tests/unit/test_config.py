@@ -63,6 +63,16 @@ def test_a_database_of_trials_is_refused_where_it_would_not_be_used():
         load("tuning.backend=sagemaker", "tuning.storage=sqlite:///trials.db")
 
 
+def test_a_starting_point_is_all_of_a_model_of_its_own_or_the_model_section():
+    tuning = load().tuning
+    searched = {each.name for each in tuning.search_space}
+
+    of_the_model, *known = tuning.starting_points
+
+    assert of_the_model == {}
+    assert [point.keys() for point in known] == [searched] * 3
+
+
 def test_every_mistake_is_named_at_once(tmp_path):
     text = CONFIG.read_text().replace("max_depth:", "max_depht:")
     (tmp_path / "typo.yaml").write_text(text)

@@ -5,7 +5,7 @@ import pytest
 from bank_marketing.errors import SettingsError
 from bank_marketing.folds import impatient
 from bank_marketing.search import is_hopeless
-from bank_marketing.tuning import tune
+from bank_marketing.tuning import starting_points, tune
 
 PEERS = [0.20, 0.24, 0.28, 0.32, 0.36]  # a quarter of them lies below 0.24, a quarter above 0.32
 
@@ -88,6 +88,15 @@ def test_a_starting_point_that_takes_what_the_space_lacks_from_the_model_is_refu
 def test_a_starting_point_with_half_a_level_is_refused(plan):
     with pytest.raises(SettingsError, match=r"max_depth=3\.5; search_space allows int"):
         plan(starting_points=({"max_depth": 3.5},))
+
+
+def test_the_model_section_moves_the_configured_starting_point_that_it_is_and_no_other(settings):
+    other = settings.model.model_copy(update={"reg_alpha": 3.0, "colsample_bytree": 0.9})
+
+    before = starting_points(settings.tuning, settings.model)
+    after = starting_points(settings.tuning, other)
+
+    assert [a == b for a, b in zip(after, before, strict=True)] == [False, True, True, True]
 
 
 @pytest.mark.parametrize(
