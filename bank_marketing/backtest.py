@@ -143,30 +143,37 @@ class Backtest(Settings):
 
     @property
     def needed_cadence(self) -> Cadence:
-        """Return the rarest retraining that is not worse than the monthly one beyond chance.
+        """Return the rarest retraining that surely loses no more than is accepted.
 
-        The chance of the customers, that is: another seed trains other models.
+        Sure of other customers, that is: another seed trains other models.
         """
-        return next(each for each in reversed(self.cadences) if each.difference.high >= 0)
+        return next(each for each in reversed(self.cadences) if self._is_accepted(each))
+
+    def _is_accepted(self, cadence: Cadence) -> bool:
+        return cadence.difference.low >= -self.settings.max_roc_auc_loss
 
     @property
     def answer(self) -> str:
         """Say how often this model must be retrained, and why."""
         needed = self.needed_cadence
-        monthly, *_ = self.cadences
-        rarer = self.cadences[self.cadences.index(needed) + 1 :]
-        found = f"reaches ROC-AUC {_words(needed.roc_auc)}"
-        if not rarer:
+        reached = f"reaches ROC-AUC {_words(needed.roc_auc)}"
+        if needed is self.cadences[-1]:
             return (
-                f"Retraining gains nothing: the first model {found}, "
-                f"against {monthly.roc_auc.value:.3f} if it is retrained every month."
+                f"This model need not be retrained: the first {reached}. "
+                f"It {self._compared(needed, 'is no')}"
             )
-        loss = rarer[0].difference
-        loses = Interval(value=-loss.value, low=-loss.high, high=-loss.low)
+        rarer = self.cadences[self.cadences.index(needed) + 1]
+        surely = rarer.difference.high < -self.settings.max_roc_auc_loss
         return (
-            f"Retrain this model {needed.name}: it then {found}. "
-            f"Retrained {rarer[0].name}, it loses {_words(loses)} against retraining every month. "
-            "That is with one model.seed; with another the loss may lie outside its interval."
+            f"Retrain this model {needed.name}: it then {reached}. "
+            f"Retrained {rarer.name}, it {self._compared(rarer, 'is a' if surely else 'may be a')}"
+        )
+
+    def _compared(self, cadence: Cadence, verdict: str) -> str:
+        return (
+            f"differs by {_signed(cadence.difference)} from retraining every month, which "
+            f"{verdict} loss of more than the {self.settings.max_roc_auc_loss:g} that is accepted. "
+            "That is with one model.seed; with another the answer may differ."
         )
 
 
@@ -478,3 +485,7 @@ def _cadence(
 
 def _words(interval: Interval) -> str:
     return f"{interval.value:.3f} ({interval.low:.3f} to {interval.high:.3f})"
+
+
+def _signed(difference: Interval) -> str:
+    return f"{difference.value:+.3f} ({difference.low:+.3f} to {difference.high:+.3f})"

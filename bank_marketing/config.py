@@ -221,7 +221,8 @@ class BacktestSettings(Settings):
     """How the past is replayed: train on what was known, score what came next.
 
     `window_rows` is the size of the sliding window; `retrain_rows: null` retrains every month.
-    `label_delay_months` is how long the answers of a month stay unknown.
+    `label_delay_months` is how long the answers of a month stay unknown. Retraining as rarely is
+    enough as surely loses no more than `max_roc_auc_loss` against every month.
     """
 
     strategy: Literal["sliding", "expanding"]
@@ -229,6 +230,7 @@ class BacktestSettings(Settings):
     min_train_rows: Count
     retrain_rows: Count | None
     label_delay_months: Annotated[Whole, Field(ge=0, le=24)]
+    max_roc_auc_loss: Share
 
 
 class SliceSettings(Settings):

@@ -47,6 +47,7 @@ DENSE = BacktestSettings(
     min_train_rows=20_000,
     retrain_rows=250,
     label_delay_months=0,
+    max_roc_auc_loss=0.01,
 )
 CADENCES = (1, 3, 6, None)
 
