@@ -102,6 +102,12 @@ def test_page_says_how_the_past_was_replayed(settings, words):
     assert words in text_of(render_backtest(backtest_with(**settings)))
 
 
+def test_page_says_what_was_chosen_with_later_calls_in_sight(document):
+    assert "hyperparameters alone were chosen on calls of all months, later ones" in text_of(
+        document
+    )
+
+
 def test_a_month_stands_below_its_year_with_its_figures(document):
     # 10 of 40 subscribed.
     assert "Year 1 dec 40 25.0% 0.700 0.680 to 0.720 0.510 0.620 0.700" in text_of(document)

@@ -274,6 +274,9 @@ class TestText:
             "| 0.800 (0.790 to 0.810) |"
         ) in markdown_model_card(card)
 
+    def test_hope_in_the_figures_through_time_is_said(self, card):
+        assert "as a forecast, the figures are hopeful." in markdown_model_card(card)
+
     def test_every_limit_and_the_advice_to_retrain_are_said(self, card):
         text = markdown_model_card(card)
 
