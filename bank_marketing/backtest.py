@@ -226,9 +226,10 @@ def backtest(
     `split` would hold out for validation. It then grows as many from the whole window.
 
     Scoring starts as soon as `min_train_rows` answers are known. The metrics are those of
-    `evaluate` that read the scores alone: nothing here depends on a threshold. The baselines score
-    the same rows: the first model without its successors, and logistic regression trained whenever
-    ours is.
+    `evaluate` that read the scores alone, as the trees give them: nothing here depends on a
+    threshold, and a calibration for each window would change how rows of different months rank. The
+    baselines score the same rows: the first model without its successors, and logistic regression
+    trained whenever ours is.
 
     Raises:
         DataError: The rows are not in the order of time or too few, or a model would have to learn

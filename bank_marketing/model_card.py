@@ -152,9 +152,11 @@ def _drift(card: ModelCard) -> Iterator[str]:
     through_time = card.backtest.metrics["expected_calibration_error"]
     on_test = card.evaluation.metrics["expected_calibration_error"]
     if through_time.low > on_test.high:
+        calibrated = card.calibration != "none"  # the models of the backtest never are
+        before, after = (", before calibration", ", after it") if calibrated else ("", "")
         yield (
-            f"Its probabilities are off by {through_time.value:.3f} on average through time, by "
-            f"{on_test.value:.3f} on the test set."
+            f"Its probabilities are off by {through_time.value:.3f} on average through time"
+            f"{before}, and by {on_test.value:.3f} on the test set{after}."
         )
 
 

@@ -108,6 +108,12 @@ def test_page_says_what_was_chosen_with_later_calls_in_sight(document):
     )
 
 
+def test_page_says_that_the_probabilities_are_not_calibrated(document):
+    assert "Log loss and calibration error, here and below, are of probabilities before" in text_of(
+        document
+    )
+
+
 def test_a_month_stands_below_its_year_with_its_figures(document):
     # 10 of 40 subscribed.
     assert "Year 1 dec 40 25.0% 0.700 0.680 to 0.720 0.510 0.620 0.700" in text_of(document)

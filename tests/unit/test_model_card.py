@@ -1,6 +1,7 @@
 """What a model card says, and that it says nothing that was not measured."""
 
 import re
+from dataclasses import replace
 from html import unescape
 
 import numpy as np
@@ -132,6 +133,10 @@ def changed(card, part, **values):
     return card.model_copy(update={part: getattr(card, part).model_copy(update=values)})
 
 
+def calibrated_by(card, calibration):
+    return card.model_copy(update={"manifest": replace(card.manifest, calibration=calibration)})
+
+
 def words(document):
     body = re.sub(r"<style.*?</style>", "", document, flags=re.DOTALL)
     return " ".join(unescape(re.sub(r"<[^>]*>", " ", body)).split())
@@ -208,22 +213,24 @@ class TestLimits:
 
         assert changed(card, "backtest", periods=periods).limits == card.limits
 
-    def test_probabilities_that_fail_through_time_are_told(self, card):
+    @pytest.mark.parametrize(
+        ("calibration", "words"),
+        [
+            (Platt(1.0, 0.0), "through time, before calibration, and by 0.100 on the test set,"),
+            (None, "through time, and by 0.100 on the test set."),
+        ],
+    )
+    def test_probabilities_that_fail_through_time_are_told(self, card, calibration, words):
         off = Interval(value=0.4, low=0.35, high=0.45)
         on_test = Interval(value=0.1, low=0.05, high=0.2)
-        failing = changed(
-            changed(
-                card,
-                "backtest",
-                metrics=card.backtest.metrics | {"expected_calibration_error": off},
-            ),
-            "evaluation",
-            metrics=card.evaluation.metrics | {"expected_calibration_error": on_test},
-        )
+        through_time = card.backtest.metrics | {"expected_calibration_error": off}
+        tested = card.evaluation.metrics | {"expected_calibration_error": on_test}
+        failing = changed(card, "backtest", metrics=through_time)
+        failing = changed(failing, "evaluation", metrics=tested)
 
-        assert (
-            "Its probabilities are off by 0.400 on average through time, by 0.100 on the test set."
-        ) in failing.limits
+        *_, statement, _ = calibrated_by(failing, calibration).limits
+
+        assert statement.startswith(f"Its probabilities are off by 0.400 on average {words}")
 
     def test_calls_that_may_not_pay_are_told(self, card):
         metrics = card.evaluation.metrics | {"profit": Interval(value=1, low=-1.5, high=3)}
@@ -276,6 +283,13 @@ class TestText:
 
     def test_hope_in_the_figures_through_time_is_said(self, card):
         assert "as a forecast, the figures are hopeful." in markdown_model_card(card)
+
+    def test_probabilities_of_unlike_calibration_are_told_apart(self, card):
+        calibrated = markdown_model_card(card)
+        plain = markdown_model_card(calibrated_by(card, None))
+
+        assert "before calibration; on the test set, log loss, Brier score and" in calibrated
+        assert "Its probabilities are those before calibration." in plain
 
     def test_every_limit_and_the_advice_to_retrain_are_said(self, card):
         text = markdown_model_card(card)
