@@ -7,7 +7,7 @@ loaded, and Amazon SageMaker's XGBoost container reads the first one as it is.
 import json
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -158,7 +158,7 @@ class Bundle:
         """Read what `files` returned.
 
         Raises:
-            ModelError: A file is missing, damaged, or of a newer format.
+            ModelError: A file is missing, damaged, of another model, or of a newer format.
         """
         absent = [name for name in FILES if name not in files]
         if absent:
@@ -177,6 +177,7 @@ class Bundle:
             booster = xgboost.Booster(model_file=bytearray(files[BOOSTER_FILE]))
         except (KeyError, TypeError, ValueError) as error:  # XGBoostError is a ValueError
             raise ModelError(f"the model bundle cannot be read: {error}") from error
+        _require_same_features(booster, encoder)
         return cls(encoder, booster, replace(manifest, calibration=calibration))
 
     def save(self, folder: Path) -> None:
@@ -189,11 +190,22 @@ class Bundle:
         """Read a bundle from its folder.
 
         Raises:
-            ModelError: A file is missing, damaged, or of a newer format.
+            ModelError: As `from_files`.
         """
         return cls.from_files(
             {name: (folder / name).read_bytes() for name in FILES if (folder / name).is_file()}
         )
+
+
+def _require_same_features(booster: xgboost.Booster, encoder: Encoder) -> None:
+    """Refuse an encoder of another model: the trees would read one column as another."""
+    trees, columns = booster.feature_names or [], encoder.feature_names
+    for number, (read, encoded) in enumerate(zip_longest(trees, columns), start=1):
+        if read != encoded:
+            raise ModelError(
+                f"{ENCODER_FILE} does not belong to {BOOSTER_FILE}: of its {len(columns)} features "
+                f"number {number} is {encoded!r}, of the {len(trees)} that the trees read {read!r}"
+            )
 
 
 def _calibration(values: Any) -> Platt | Isotonic | None:

@@ -66,6 +66,32 @@ def test_a_damaged_file_is_an_error_of_ours(bundle, name, damaged):
         Bundle.from_files(files)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda contact: contact.reverse(),
+            "of its 59 features number 40 is 'contact_telephone', "
+            "of the 59 that the trees read 'contact_cellular'",
+        ),
+        (
+            lambda contact: contact.pop(),
+            "of its 58 features number 41 is 'month_mar', "
+            "of the 59 that the trees read 'contact_telephone'",
+        ),
+    ],
+    ids=["swapped", "fewer"],
+)
+def test_an_encoder_of_other_features_than_the_trees_read_is_refused(bundle, change, message):
+    encoder = json.loads(bundle.files()["encoder.json"])
+    [contact] = [part for part in encoder["categoricals"] if part["name"] == "contact"]
+    change(contact["categories"])
+    files = bundle.files() | {"encoder.json": json.dumps(encoder).encode()}
+
+    with pytest.raises(ModelError, match=f"does not belong to xgboost-model: {message}"):
+        Bundle.from_files(files)
+
+
 def test_a_bundle_of_a_newer_format_is_refused(bundle):
     manifest = json.loads(bundle.files()["model.json"]) | {"format": 2, "novelty": 1}
     files = bundle.files() | {"model.json": json.dumps(manifest).encode()}
