@@ -357,7 +357,7 @@ def read_values(path: Path) -> dict[str, Any]:
         SettingsError: The file cannot be read, or has no sections.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = _read_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror}") from error
     except _NOT_YAML as error:
@@ -387,6 +387,24 @@ def explain(error: ValidationError) -> str:
     )
 
 
+def _read_yaml(text: str) -> Any:
+    return _KeysOnce(text).get_single_data()
+
+
+class _KeysOnce(yaml.SafeLoader):
+    """Refuses a key that stands twice in a mapping: PyYAML would drop the first without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {key.value!r} stands twice", problem_mark=key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def _apply(override: str, values: dict[str, Any]) -> None:
     key, equals, text = override.partition("=")
     sections = key.strip().split(".")
@@ -401,7 +419,7 @@ def _apply(override: str, values: dict[str, Any]) -> None:
         if not isinstance(target, dict):
             raise SettingsError(f"--set {override!r}: there is no section {section!r}")
     try:
-        target[sections[-1]] = yaml.safe_load(text)
+        target[sections[-1]] = _read_yaml(text)
     except _NOT_YAML as error:
         raise SettingsError(f"--set {override!r}: {text!r} is not a YAML value") from error
 

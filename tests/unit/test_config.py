@@ -35,6 +35,7 @@ def test_an_override_changes_one_value_and_nothing_else():
         ("max_depth", "--set takes section.key=value, got 'max_depth'"),
         ("=4", "--set takes section.key=value"),
         ("split.test=[", "is not a YAML value"),
+        ("gate={max_brier: 1, max_brier: 0}", "is not a YAML value"),
         ("features.duration=true", "'duration' can never be a feature: .* only after the call"),
         ("features.weather=true", "features.weather: Extra inputs are not permitted"),
         ("tuning.storage=mysql://me:x@db/s", "hold no password"),  # pragma: allowlist secret
@@ -85,9 +86,12 @@ def test_every_mistake_is_named_at_once(tmp_path):
     ("content", "message"),
     [
         (b"a: [", "is not YAML"),
+        (b"{[a]: 1}", "is not YAML: .* unhashable key"),
         (b"a: 2020-99-99", "is not YAML: month must be in 1..12"),
         (b"\xff\xfe\x00", "is not YAML: 'utf-8' codec can't decode"),
         (b"", "must hold sections"),
+        (b"gate: {}\nmodel: {}\ngate: {}", "the key 'gate' stands twice in .* line 3"),
+        (b"gate: {min_roc_auc: 1, min_roc_auc: 2}", "the key 'min_roc_auc' stands twice"),
         (b"- 1", "must hold sections"),
     ],
 )
