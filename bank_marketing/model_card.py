@@ -14,7 +14,7 @@ from bank_marketing.config import FeatureSettings, Settings
 from bank_marketing.dataset import DataOrigin
 from bank_marketing.evaluation import Evaluation, Interval, wilson_interval
 from bank_marketing.gate import GateDecision
-from bank_marketing.slices import FOUR_FIFTHS, Slice, Slices
+from bank_marketing.slices import Slice, Slices
 from bank_marketing.validation import ValidationSummary
 
 _CHANCE = 0.5  # the ROC-AUC of a random order
@@ -176,7 +176,7 @@ def _limits_of_groups(slices: Slices) -> Iterator[str]:
             f"Of these groups too few were tested to say how well it works: {', '.join(unknown)}."
         )
     for each in slices.fairness:
-        if each.impact_ratio.high < FOUR_FIFTHS:
+        if slices.is_uneven(each):
             yield (
                 f"By {each.column}, the group called least is called "
                 f"{_words(each.impact_ratio, digits=2)} times as often as the one called most: "

@@ -242,7 +242,7 @@ class TestLimits:
     def test_uneven_calls_are_told_if_chance_does_not_explain_them(self, card):
         [fairness] = card.slices.fairness
         uneven = fairness.model_copy(
-            update={"impact_ratio": Interval(value=0.5, low=0.4, high=0.7)}
+            update={"impact_ratio": Interval(value=0.5, low=0.4, high=0.7), "p_value": 0.01}
         )
 
         assert changed(card, "slices", fairness=(uneven,)).limits[-1] == (

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bank_marketing import schema
 from bank_marketing.comparison import RocAucDifference
 from bank_marketing.config import EvaluationSettings, SliceSettings
 from bank_marketing.errors import DataError
@@ -191,8 +192,36 @@ def test_whom_nobody_calls_nobody_is_disfavoured():
 
     [fairness] = slices.fairness
     assert (fairness.impact_ratio.value, fairness.impact_on) == (1, {})
-    assert fairness.opportunity_gap.value == 0
+    assert (fairness.opportunity_gap.value, fairness.p_value) == (0, 1)
     assert figures(slices, "married").precision is None
+
+
+def test_a_group_is_held_against_four_fifths_of_another_by_the_score_test():
+    frame = pd.DataFrame({"marital": ["married"] * 200 + ["single"] * 100})
+    scores = np.concatenate([np.arange(200) < 80, np.arange(100) < 20]).astype(float)
+
+    slices = reported(frame, np.arange(300) % 2, scores)
+
+    # 20 of 100 against 0.8 of 80 of 200. With a ratio of 0.8 the likeliest rates are 0.3603 and
+    # 0.8 of it, 0.2883: z = (0.2 - 0.32) / sqrt(0.2883 * 0.7117 / 100 + 0.64 * 0.3603 * 0.6397 /
+    # 200) = -2.2721, p = 0.01154, the smaller one of two pairs.
+    [fairness] = slices.fairness
+    assert fairness.p_value == pytest.approx(2 * 0.01154, rel=1e-3)
+    assert slices.is_uneven(fairness)
+
+
+def test_groups_that_are_called_alike_are_rarely_uneven_beyond_chance():
+    generator = np.random.default_rng(0)
+    twelve = next(each for each in schema.COLUMNS if each.name == "job").categories
+    frame = pd.DataFrame({"job": np.repeat(twelve, 150)})
+
+    def is_flagged() -> bool:
+        answers, scores = generator.integers(2, size=1_800), generator.random(1_800)
+        slices = reported(frame, answers, scores, threshold=0.8, columns=(), sensitive=("job",))
+        return slices.is_uneven(slices.fairness[0])
+
+    # Their lowest rate is less than four fifths of the highest in every table.
+    assert np.mean([is_flagged() for _ in range(100)]) <= 0.05
 
 
 def test_one_group_alone_cannot_be_compared():
