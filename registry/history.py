@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, Field, TypeAdapter
 
 from bank_marketing.config import Settings
-from platforms.base import CHAMPION, ModelVersion
+from platforms.base import CHALLENGER, CHAMPION, ModelVersion
 
 HISTORY = "history"
 
@@ -54,6 +54,11 @@ def approval(version: ModelVersion) -> Event | None:
 def champion(versions: Sequence[ModelVersion]) -> ModelVersion | None:
     """Return the champion among all `versions` of a model, if there is one."""
     return next((version for version in versions if CHAMPION in version.aliases), None)
+
+
+def challenger(versions: Sequence[ModelVersion]) -> ModelVersion | None:
+    """Return the challenger among all `versions` of a model, if there is one."""
+    return next((version for version in versions if CHALLENGER in version.aliases), None)
 
 
 def former_champions(versions: Sequence[ModelVersion]) -> tuple[str, ...]:

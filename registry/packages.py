@@ -50,8 +50,8 @@ def approve_package(package: ModelPackage, event: Event, undo: ExitStack) -> Non
     if package.approval == "Approved":
         return
     registry = _registry_of(package.arn)
-    registry.set_approval(package.arn, "Approved", f"{event.who}: {event.because}")
     undo.callback(registry.set_approval, package.arn, package.approval, "not approved after all")
+    registry.set_approval(package.arn, "Approved", f"{event.who}: {event.because}")
 
 
 def delete_package(arn: str) -> None:

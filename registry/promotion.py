@@ -4,13 +4,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from bank_marketing.errors import PlatformError
-from platforms.base import CHALLENGER, CHAMPION, ModelPackage, ModelRegistry, ModelVersion
+from platforms.base import CHAMPION, ModelPackage, ModelRegistry, ModelVersion
 from registry.history import (
     HISTORY,
     Action,
     Event,
     Reason,
     approval,
+    challenger,
     champion,
     former_champions,
     history,
@@ -18,7 +19,7 @@ from registry.history import (
     to_json,
 )
 from registry.packages import approve_package, packages_of, set_package_stages
-from registry.transaction import together
+from registry.transaction import move_alias, together
 from registry.zenml_versions import (
     copy_history,
     has_history,
@@ -152,7 +153,7 @@ def plan(
     former = champion(versions)
     reigns = former is not None and former.version == version.version
     known = reigns and any(event.crowns for event in history(version))
-    challenger = next((each for each in versions if CHALLENGER in each.aliases), None)
+    rival = challenger(versions)
     event = Event(
         action=action,
         former=former.version if former and not reigns else None,
@@ -165,14 +166,14 @@ def plan(
         stages=stage_changes(
             stages,
             champion=crowned,
-            challenger=zenml_name(challenger.version) if challenger else None,
+            challenger=zenml_name(rival.version) if rival else None,
         ),
         stages_before=stages,
         packages=packages,
         package_stages=stage_changes(
             {number: each.stage for number, each in packages.items()},
             champion=version.version,
-            challenger=challenger.version if challenger else None,
+            challenger=rival.version if rival else None,
         ),
         history_is_copied=has_history(name, version.version, history(version)),
     )
@@ -203,11 +204,7 @@ def carry_out(registry: ModelRegistry, promotion: Promotion) -> None:
         if promotion.event:
             _note(registry, version, promotion.event, undo)
         if promotion.moves_alias:
-            registry.set_alias(name, CHAMPION, number)
-            if former:
-                undo.callback(registry.set_alias, name, CHAMPION, former.version)
-            else:
-                undo.callback(registry.remove_alias, name, CHAMPION)
+            move_alias(registry, CHAMPION, version, former, undo)
         # The last, because ZenML cannot forget it again.
         copy_history(name, number, promotion.events)
 
@@ -240,8 +237,8 @@ def is_synthetic(version: ModelVersion) -> bool:
 def _note(registry: ModelRegistry, version: ModelVersion, event: Event, undo: ExitStack) -> None:
     """Add `event` to the history in MLflow."""
     name, number = version.name, version.version
-    registry.tag(name, number, {HISTORY: to_json((*history(version), event))})
     if HISTORY in version.tags:
         undo.callback(registry.tag, name, number, {HISTORY: version.tags[HISTORY]})
     else:
         undo.callback(registry.remove_tag, name, number, HISTORY)
+    registry.tag(name, number, {HISTORY: to_json((*history(version), event))})

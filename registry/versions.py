@@ -1,6 +1,6 @@
 """Register a model in every registry of its stack, each one naming the others."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -11,10 +11,10 @@ from zenml.models import ModelVersionArtifactRequest
 from bank_marketing.bundle import Bundle
 from bank_marketing.errors import PlatformError
 from platforms.base import CHALLENGER, ModelRegistry, ModelVersion, PackagePublisher, TrackedRun
-from registry.history import Reason, champion
+from registry.history import Reason, challenger, champion
 from registry.packages import PACKAGE, delete_package, make_challenger
 from registry.promotion import carry_out, is_synthetic, plan
-from registry.transaction import together
+from registry.transaction import move_alias, together
 from registry.zenml_versions import STAGING, set_stages, stages_of, zenml_name
 
 
@@ -41,8 +41,9 @@ def register(
     """
     registry, publisher = registries
     with together(f"no version of {name!r} was registered") as undo:
+        known = registry.versions(name)
+        undo.callback(_forget, registry, name, run, known)
         version = registry.register(name, bundle, run, tags)
-        undo.callback(registry.delete, name, version.version)
         stages = stages_of(name)
         zenml_version_id = _create_in_zenml(version, tags)
         undo.callback(Client().delete_model_version, zenml_version_id)
@@ -63,7 +64,7 @@ def register(
             make_challenger(names[PACKAGE], registry.versions(name), undo)
         undo.callback(set_stages, name, {v: each for v, each in stages.items() if each == STAGING})
         set_stages(name, {zenml_name(version.version): STAGING})
-        registry.set_alias(name, CHALLENGER, version.version)
+        move_alias(registry, CHALLENGER, version, challenger(known), undo)
     return registry.version(name, version.version)
 
 
@@ -87,6 +88,16 @@ def crown_if_vacant(registry: ModelRegistry, version: ModelVersion) -> None:
         because="the first version of its kind of data that passed the gate",
     )
     carry_out(registry, plan(registry, version, "promoted", reason))
+
+
+def _forget(
+    registry: ModelRegistry, name: str, run: TrackedRun, known: Sequence[ModelVersion]
+) -> None:
+    """Delete what `run` registered beside the `known` versions."""
+    numbers = {version.version for version in known}
+    for version in registry.versions(name):
+        if version.run_id == run.run_id and version.version not in numbers:
+            registry.delete(name, version.version)
 
 
 def _create_in_zenml(version: ModelVersion, tags: Mapping[str, str]) -> UUID:

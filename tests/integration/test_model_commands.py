@@ -54,6 +54,22 @@ class Store:
         return Client().get_model_version(NAME, f"v{version}").run_metadata[HISTORY]
 
 
+class Forgetful(MlflowRegistry):
+    """Does what it is asked for, but its first answer to `method` is lost on the way."""
+
+    def __init__(self, uri: str, method: str) -> None:
+        super().__init__(uri)
+        answered, call = iter([False]), getattr(self, method)
+
+        def lose(*arguments: Any) -> Any:
+            answer = call(*arguments)
+            if next(answered, True):
+                return answer
+            raise PlatformError("no answer")
+
+        setattr(self, method, lose)
+
+
 @pytest.fixture(scope="module")
 def bundle(contacts, settings):
     model = settings.model.model_copy(update={"n_estimators": 5})
@@ -126,6 +142,17 @@ class TestRegistering:
 
         assert stages_of("staged") == {"v1": "production", "v2": "archived", "v3": "staging"}
 
+    @pytest.mark.parametrize("method", ["register", "version", "tag", "set_alias"])
+    def test_what_mlflow_did_without_an_answer_is_undone(self, store, bundle, method):
+        name = f"unanswered-{method}"
+        publish(store.registry, bundle, name)
+        before = store.registry.versions(name), stages_of(name)
+
+        with pytest.raises(PlatformError, match=r"no answer; .* and every registry is as it was"):
+            publish(Forgetful(store.uri, method), bundle, name)
+
+        assert (store.registry.versions(name), stages_of(name)) == before
+
 
 class TestPromoting:
     def test_alias_and_stage_move_together(self, store, promote):
@@ -187,6 +214,23 @@ class TestPromoting:
         with pytest.raises(PlatformError, match="ZenML has no v1 of model 'lacking'"):
             plan_promotion(store.registry, "lacking", "1", reason())
 
+    @pytest.mark.parametrize("method", ["tag", "set_alias"])
+    def test_what_mlflow_did_without_an_answer_is_undone(self, store, method):
+        promotion = plan_promotion(store.registry, NAME, "3", reason())
+
+        with pytest.raises(PlatformError, match=r"no answer; .* and every registry is as it was"):
+            carry_out(Forgetful(store.uri, method), promotion)
+
+        assert (store.champion, store.stages, store.events("3")) == ("1", STAGES, [])
+
+    def test_a_first_champion_that_mlflow_crowned_without_an_answer_is_none(self, store, bundle):
+        version = publish(store.registry, bundle, "uncrowned")
+
+        with pytest.raises(PlatformError, match=r"no answer; .* and every registry is as it was"):
+            crown_if_vacant(Forgetful(store.uri, "set_alias"), version)
+
+        assert store.registry.version("uncrowned", "1") == version
+
     @pytest.mark.parametrize("because", ["", "  "])
     def test_a_reason_is_demanded(self, run, because):
         outcome = run("model", "promote", "3", "--because", because)
@@ -238,6 +282,15 @@ class TestApproving:
         assert store.events("2") == [("approved", None, "reviewed")]
         assert [event["because"] for event in store.events_in_zenml("2")] == ["reviewed"]
         assert second.output == first.output
+
+    @pytest.mark.parametrize("earlier", [[], ["promoted"]])
+    def test_what_mlflow_did_without_an_answer_is_undone(self, store, earlier):
+        number = "1" if earlier else "2"
+
+        with pytest.raises(PlatformError, match=r"no answer; .* and every registry is as it was"):
+            approve(Forgetful(store.uri, "tag"), NAME, number, reason())
+
+        assert [action for action, *_ in store.events(number)] == earlier
 
 
 class TestReading:
@@ -370,7 +423,7 @@ class TestSharedRegistry:
         assert plan_promotion(store.registry, NAME, "3", reason()).moves_alias
 
     # The last one, because the server is gone after it.
-    def test_nothing_moves_if_mlflow_goes_away_after_zenml_has_moved(self, store, server):
+    def test_zenml_moves_back_if_mlflow_goes_away_after_it_has_moved(self, store, server):
         class Dying(MlflowRegistry):
             def tag(self, *arguments):
                 assert store.stages["v3"] == "production"
@@ -381,7 +434,7 @@ class TestSharedRegistry:
         approve(shared, NAME, "3", reason())
         promotion = plan_promotion(shared, NAME, "3", reason())
 
-        with pytest.raises(PlatformError, match="and every registry is as it was"):
+        with pytest.raises(PlatformError, match="undoing what had been done failed as well"):
             carry_out(Dying(server.url), promotion)
 
         assert (store.champion, store.stages) == ("1", STAGES)

@@ -214,7 +214,9 @@ class TestPromoting:
 
     def test_an_approval_that_sagemaker_refuses_is_none(self, release, registry, emulator):
         release("unapproved")
-        emulator.faults.add(Fault("sagemaker", "UpdateModelPackage", code="AccessDeniedException"))
+        emulator.faults.add(
+            Fault("sagemaker", "UpdateModelPackage", nth=1, code="AccessDeniedException")
+        )
 
         with pytest.raises(PlatformError, match="was not approved, and every registry is as it"):
             approve(registry, "unapproved", "1", reason())
