@@ -7,7 +7,8 @@ from zenml import get_step_context
 from bank_marketing.champion import Champion
 from bank_marketing.config import Settings
 from bank_marketing.dataset import DataOrigin, DataSource
-from platforms.base import CHAMPION, ModelRegistry
+from platforms.base import ModelRegistry
+from registry.history import champion
 
 # What the command line knows of a run and its steps do not; travels in the pipeline's `extra`.
 GIT_COMMIT = "git_commit"
@@ -27,15 +28,17 @@ def training_key(source: DataSource, settings: Settings, code_version: str) -> s
 def opponent(registry: ModelRegistry, name: str, key: str) -> Champion | None:
     """Return the champion that a run is to be judged against; None if there is none.
 
-    A repetition of the run that made the champion is judged as it was then. Else it would have to
-    beat itself, and nothing of it could come from the cache.
+    A repetition of the run that made the champion is judged as it was then, unless that opponent
+    was deleted. Else it would have to beat itself, and nothing of it could come from the cache.
     """
-    champion = next((each for each in registry.versions(name) if CHAMPION in each.aliases), None)
-    if champion is None:
+    versions = registry.versions(name)
+    present = champion(versions)
+    if present is None:
         return None
-    version = champion.version
-    if champion.tags.get(TRAINING_KEY) == key:
-        version = champion.tags[JUDGED_AGAINST]
+    is_repeated = present.tags.get(TRAINING_KEY) == key
+    version = present.tags[JUDGED_AGAINST] if is_repeated else present.version
+    if version and version not in {each.version for each in versions}:
+        version = present.version
     return Champion(name=name, version=version) if version else None
 
 

@@ -1,7 +1,7 @@
 """`run.py model …` on a real ZenML store and a real MLflow, also one that goes away."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 from mlflow import MlflowClient
 from zenml.client import Client
 
+from bank_marketing.champion import Champion
 from bank_marketing.errors import PlatformError
 from bank_marketing.model import train_bundle
 from platforms.base import CHALLENGER, CHAMPION, ModelRegistry
@@ -17,6 +18,7 @@ from platforms.factory import model_registry
 from platforms.mlflow_registry import MlflowRegistry
 from registry.active import active_registry, tracking_uri
 from registry.history import HISTORY, Reason, history
+from registry.lineage import TRAINING_KEY, opponent
 from registry.promotion import approve, carry_out, plan_promotion
 from registry.versions import crown_if_vacant
 from registry.zenml_versions import set_stages, stages_of
@@ -98,6 +100,7 @@ def store(published: Store) -> Store:
     registry = published.registry
     for version in registry.versions(NAME):
         registry.remove_tag(NAME, version.version, HISTORY)
+        registry.remove_tag(NAME, version.version, TRAINING_KEY)
     registry.set_alias(NAME, CHALLENGER, "3")
     registry.remove_alias(NAME, CHAMPION)
     crown_if_vacant(registry, registry.version(NAME, "1"))
@@ -291,6 +294,45 @@ class TestApproving:
             approve(Forgetful(store.uri, "tag"), NAME, number, reason())
 
         assert [action for action, *_ in store.events(number)] == earlier
+
+
+class TestOpponent:
+    """Whom a run is judged against, above all one that repeats the run of the champion."""
+
+    @pytest.fixture
+    def crowned(self, store: Store) -> Callable[[str], ModelRegistry]:
+        """Crown a version, as if a run with the key "ours" had made it."""
+
+        def crowned(version: str) -> ModelRegistry:
+            store.registry.tag(NAME, version, {TRAINING_KEY: "ours"})
+            store.registry.set_alias(NAME, CHAMPION, version)
+            return store.registry
+
+        return crowned
+
+    def test_a_new_run_meets_the_champion(self, crowned):
+        assert opponent(crowned("2"), NAME, "another") == Champion(name=NAME, version="2")
+
+    def test_a_repeated_run_meets_whom_it_met_then(self, crowned):
+        assert opponent(crowned("2"), NAME, "ours") == Champion(name=NAME, version="1")
+
+    def test_one_that_met_nobody_meets_nobody(self, crowned):
+        assert opponent(crowned("1"), NAME, "ours") is None
+
+    def test_one_that_met_a_version_that_was_deleted_meets_the_champion(self, store, bundle):
+        name = "opposed"
+        publish(store.registry, bundle, name)
+        publish(store.registry, bundle, name, judged_against="1")
+        store.registry.tag(name, "2", {TRAINING_KEY: "ours"})
+        store.registry.set_alias(name, CHAMPION, "2")
+        store.registry.delete(name, "1")
+
+        assert opponent(store.registry, name, "ours") == Champion(name=name, version="2")
+
+    def test_without_a_champion_there_is_none(self, store):
+        store.registry.remove_alias(NAME, CHAMPION)
+
+        assert opponent(store.registry, NAME, "ours") is None
 
 
 class TestReading:
