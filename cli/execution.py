@@ -25,7 +25,7 @@ from cli.failures import RunFailedError, reason
 from cli.waiting import wait
 from registry.lineage import GIT_COMMIT, JOB_PLACE
 from stacks import registration
-from stacks.files import StackFile, option_of
+from stacks.files import StackFile
 from stacks.runs import record_failure
 from stacks.sagemaker_settings import job_place, sagemaker_options
 from stacks.store import locked
@@ -73,7 +73,7 @@ def execute(
     run = partial(configured, *parameters)
     with _packages_looked_up_once():
         if stack.sagemaker:
-            return wait(_submitted(run, name), option_of(stack))
+            return wait(_submitted(run, name), stack.option)
         return _run_here(run, name)
 
 

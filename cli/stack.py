@@ -71,7 +71,7 @@ def check_stack(ctx: click.Context, name: str, as_json: bool) -> None:
         from stacks.doctor.examination import examine
     logging.disable(logging.WARNING)  # what libraries say on the way; a check tells what it found
     try:
-        checks = examine(stack, name)
+        checks = examine(stack)
     finally:
         logging.disable(logging.NOTSET)
     if as_json:

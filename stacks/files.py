@@ -136,9 +136,11 @@ class SageMakerFile(Settings):
 class StackFile(Settings):
     """A ZenML stack: its name in ZenML and its components, which carry the same name.
 
+    `option` is what `--stack` is for it, the name of its file, which does not say so itself.
     `emulated`: its servers are those that `run.py emulator up` starts on this machine.
     """
 
+    option: str
     name: str
     emulated: bool = False
     components: dict[Kind, ComponentFile]
@@ -191,12 +193,7 @@ def load_stack(name: str, environ: Mapping[str, str] = os.environ) -> StackFile:
             f"stack {name!r} needs the environment variables {', '.join(sorted(missing))}; "
             f"{path} says what for"
         )
-    return parse_settings(values, path, StackFile)
-
-
-def option_of(stack: StackFile) -> str:
-    """Return what `--stack` is for a stack that was read from a file."""
-    return next(name for name in stack_names() if read_values(_path(name))["name"] == stack.name)
+    return parse_settings(values | {"option": name}, path, StackFile)
 
 
 def _path(name: str) -> Path:

@@ -8,18 +8,15 @@ from stacks.files import StackFile
 from stacks.store import open_store
 
 
-def examine(stack: StackFile, file_name: str) -> list[Check]:
-    """Check this machine and all that the stack names; changes nothing, and takes seconds.
-
-    `file_name` is what `stack apply` calls the stack.
-    """
+def examine(stack: StackFile) -> list[Check]:
+    """Check this machine and all that the stack names; changes nothing, and takes seconds."""
     return look_at(
         [
             Look("Python", machine.python),
             Look("packages", machine.packages),
             *_before_the_store(stack),
             Look("ZenML store", _store, needs=(servers.ZENML,)),
-            Look("stack", lambda: _registered(stack, file_name), needs=("ZenML store",)),
+            Look("stack", lambda: _registered(stack), needs=("ZenML store",)),
             *(sagemaker.looks(stack, stack.sagemaker) if stack.sagemaker else local.looks(stack)),
         ]
     )
@@ -39,9 +36,9 @@ def _store() -> Finding:
     return ok("answers")
 
 
-def _registered(stack: StackFile, file_name: str) -> Finding:
+def _registered(stack: StackFile) -> Finding:
     found = registration.differences(stack)
     if found:
         statements = "; ".join(f"{each.component}: {each.statement}" for each in found)
-        return problem(statements, f"python run.py stack apply {file_name}")
+        return problem(statements, f"python run.py stack apply {stack.option}")
     return ok(f"{stack.name} is registered as its file says")

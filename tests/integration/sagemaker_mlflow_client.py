@@ -61,6 +61,7 @@ def main() -> None:
     name, config = sys.argv[1], json.loads(sys.argv[2])
     Client().create_secret("mlflow", {"token": "of-the-team"})
     stack = StackFile(
+        option=name,
         name=name,
         components={
             "orchestrator": ComponentFile(flavor="local"),

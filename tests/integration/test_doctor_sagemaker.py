@@ -54,6 +54,7 @@ def stack(**changes: Any) -> StackFile:
         "emulated": False,
     } | changes
     return StackFile(
+        option="team",
         name="team",
         emulated=values["emulated"],
         components={

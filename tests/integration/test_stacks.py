@@ -28,6 +28,7 @@ ARN = "arn:aws:sagemaker:eu-west-1:123456789012:mlflow-tracking-server/bank"
 def stack_file(name: str, **tracker: str) -> StackFile:
     """Describe a stack whose experiment tracker has the given configuration."""
     return StackFile(
+        option=name,
         name=name,
         components={
             "orchestrator": ComponentFile(flavor="local"),

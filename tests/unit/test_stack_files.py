@@ -3,7 +3,7 @@ from pydantic import ValidationError
 
 from bank_marketing.errors import SettingsError
 from stacks import files
-from stacks.files import JobFile, SageMakerFile, load_stack, option_of, stack_names
+from stacks.files import JobFile, SageMakerFile, load_stack, stack_names
 
 VARIABLES = {
     "AWS_REGION": "eu-west-1",
@@ -58,12 +58,19 @@ def test_both_sagemaker_stacks_differ_in_their_name_alone():
     aws, emulated = (load_stack(name, VARIABLES) for name in ("sagemaker", "sagemaker-emulated"))
 
     assert emulated.emulated
-    assert emulated.model_copy(update={"name": aws.name, "emulated": False}) == aws
+    of_aws = {"option": aws.option, "name": aws.name, "emulated": False}
+    assert emulated.model_copy(update=of_aws) == aws
 
 
-@pytest.mark.parametrize("name", stack_names())
-def test_a_stack_tells_by_what_option_it_is_chosen(name):
-    assert option_of(load_stack(name, VARIABLES)) == name
+def test_a_name_that_differs_between_environments_is_chosen_by_the_same_option(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(files, "FOLDER", tmp_path)
+    (tmp_path / "team.yaml").write_text("name: bank-${USER}\ncomponents: {}\n")
+
+    stack = load_stack("team", {"USER": "staging"})
+
+    assert (stack.name, stack.option) == ("bank-staging", "team")
 
 
 def test_what_is_created_tells_whose_it_is_in_the_form_of_a_name():
