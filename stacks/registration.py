@@ -114,7 +114,7 @@ def require_unchanged(stack: StackFile) -> None:
         statements = "; ".join(f"{each.component}: {each.statement}" for each in found)
         raise PlatformError(
             f"stack {stack.name!r} differs from its file: {statements}; "
-            "run `python run.py stack apply`"
+            f"run `python run.py stack apply {stack.option}`"
         )
 
 
@@ -128,7 +128,8 @@ def using(stack: StackFile) -> Iterator[StackResponse]:
     registered = find_stack(stack.name)
     if registered is None:
         raise PlatformError(
-            f"stack {stack.name!r} is not registered; run `python run.py stack apply`"
+            f"stack {stack.name!r} is not registered; "
+            f"run `python run.py stack apply {stack.option}`"
         )
     before = os.environ.get(ENV_ZENML_ACTIVE_STACK_ID)
     os.environ[ENV_ZENML_ACTIVE_STACK_ID] = str(registered.id)
