@@ -9,6 +9,7 @@ from click.core import ParameterSource
 
 from bank_marketing.errors import ProjectError
 from cli.environment import prepare
+from cli.options import SUMMARY
 
 PIPELINES = ("training",)
 COMMANDS = {
@@ -80,11 +81,7 @@ class LazyGroup(click.Group):
     type=click.FloatRange(min=0),
     help="Refuse a run on SageMaker that would cost more.",
 )
-@click.option(
-    "--summary",
-    type=click.Path(path_type=Path, dir_okay=False, writable=True),
-    help="Write the result as JSON here.",
-)
+@SUMMARY
 @click.pass_context
 def cli(ctx: click.Context, /, pipeline: str | None, **options: Any) -> None:
     """Train, judge and register a model of who will subscribe a term deposit."""

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -9,8 +10,10 @@ from rich.table import Table
 
 from bank_marketing.errors import PlatformError
 from cli.environment import heavy_imports
+from cli.options import SUMMARY
 from cli.stacks import reach_stack, require_servers, say
 from cli.terminal import console
+from stacks.files import load_stack
 
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse
@@ -64,13 +67,25 @@ def list_runs(last: int, stack: str) -> None:
 @command.command("watch")
 @click.argument("run")
 @STACK
-def watch_run(run: str, stack: str) -> None:
-    """Follow a RUN, by name or id, until it ends; exit code 1 if it did not succeed."""
+@SUMMARY
+def watch_run(run: str, stack: str, summary: Path | None) -> None:
+    """Follow a RUN, by name or id, until it ends, as the command does that started it.
+
+    The exit code is 1 if it did not succeed, 3 if the quality gate rejected its model.
+    """
     reach_stack(stack)
     with heavy_imports():
+        from cli.outcome import is_training, tell_outcome
         from cli.waiting import wait
+        from stacks import registration
     finished = wait(_find(run), stack)
     click.echo(f"{finished.name}: {finished.status}")
+    if is_training(finished):
+        stack_file = load_stack(stack)
+        with registration.using(stack_file):
+            tell_outcome(finished, stack_file, summary)
+    elif summary is not None:
+        raise PlatformError(f"{finished.name} trained no model, of which --summary could tell")
 
 
 @command.command("stop")

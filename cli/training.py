@@ -9,7 +9,6 @@ import click
 
 from bank_marketing.config import TrainingSettings, load_settings
 from bank_marketing.dataset import synthetic_source
-from bank_marketing.errors import PlatformError
 from bank_marketing.experiment import flat_settings
 from cli.environment import LOCAL_STATE, ROOT, heavy_imports
 from cli.plan import require_within, show_plan
@@ -18,7 +17,6 @@ from cli.terminal import download_progress, shout
 from stacks.files import StackFile
 
 CONFIG = ROOT / "configs" / "training.yaml"
-REJECTED = 3  # the exit code of a run whose model did not pass the gate
 
 
 def run_training(
@@ -34,8 +32,6 @@ def run_training(
     summary: Path | None,
 ) -> None:
     """Run the pipeline, print its summary, and leave with code 3 if the gate said no."""
-    if summary is not None:
-        _require_writable(summary)
     settings = load_settings(config or CONFIG, TrainingSettings, overrides)
     planned = read_stack(stack)
     if dry_run:
@@ -51,7 +47,7 @@ def run_training(
         with locked():
             open_store()  # else the definition of a pipeline does, and creates it outside the lock
         from cli.execution import execute, ready
-        from cli.summary import record_cost, show_summary, summarize
+        from cli.outcome import tell_outcome
         from pipelines.code_version import code_version
         from pipelines.training import training
         from pipelines.training_single_job import training_single_job
@@ -84,32 +80,7 @@ def run_training(
             tags={"data_source": source.origin},
             facts={TRAINING_KEY: key, JUDGED_AGAINST: champion.version if champion else ""},
         )
-        result = summarize(run, stack)
-        if result.jobs:
-            record_cost(result)
-    show_summary(result)
-    if summary is not None:
-        _write(summary, result.model_dump_json(indent=2) + "\n")
-    if not result.decision.passed:
-        raise click.exceptions.Exit(REJECTED)
-
-
-def _require_writable(summary: Path) -> None:
-    """Refuse now what would fail when the run is over; click looked at a file that exists."""
-    if os.access(summary, os.F_OK):
-        return
-    folder = summary.absolute().parent
-    if not folder.is_dir():
-        raise click.BadParameter(f"there is no folder {folder}", param_hint="--summary")
-    if not os.access(folder, os.W_OK):
-        raise click.BadParameter(f"nothing can be written to {folder}", param_hint="--summary")
-
-
-def _write(summary: Path, text: str) -> None:
-    try:
-        summary.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise PlatformError(f"--summary {summary} cannot be written: {error.strerror}") from error
+        tell_outcome(run, stack_file, summary)
 
 
 def _print_plan(settings: TrainingSettings, stack: StackFile, data: str) -> None:

@@ -92,7 +92,7 @@ class TestWrongSettings:
         (("--pipeline", "training", "stack", "show"), "--pipeline before 'stack' would mean"),
         (("--no-cache", "--set", "a=1", "runs", "list"), "--set, --no-cache before 'runs'"),
         ((*TRAINING, "--summary", "/"), "Invalid value for '--summary': File '/' is a directory"),
-        ((*TRAINING, "--summary", "/absent/a.json"), "for --summary: there is no folder /absent"),
+        ((*TRAINING, "--summary", "/absent/a.json"), "for '--summary': there is no folder /absent"),
     ],
 )
 def test_wrong_usage_ends_with_two(run, arguments, message):

@@ -18,6 +18,7 @@ from platforms.base import ModelRegistry
 from registry.active import active_registry, tracking_uri
 from stacks import registration
 from stacks.files import load_stack
+from tests.unit.test_stack_files import VARIABLES
 
 pytestmark = pytest.mark.slow
 
@@ -406,9 +407,28 @@ class TestCommands:
 
         outcome = run("runs", "watch", name)
 
-        *steps, end = outcome.output.splitlines()
-        assert [line.partition(" in ")[0] for line in steps] == [f"{s}: completed" for s in STEPS]
-        assert end == f"{name}: completed"
+        lines = outcome.output.splitlines()[: len(STEPS) + 1]
+        ends = [f"{step}: completed" for step in STEPS]
+        assert [line.partition(" in ")[0] for line in lines] == [*ends, f"{name}: completed"]
+
+    def test_watching_ends_as_the_run_did_that_one_waited_for(self, rejected, run, tmp_path):
+        file = tmp_path / "summary.json"
+
+        outcome = run("runs", "watch", rejected.summary["run_name"], "--summary", str(file))
+
+        assert outcome.exit_code == 3
+        assert f"REJECTED: {rejected.summary['decision']['failures'][0]}" in outcome.output
+        assert json.loads(file.read_text()) == rejected.summary
+
+    def test_a_run_is_not_told_by_the_registries_of_another_stack(self, first, run, monkeypatch):
+        for name, value in VARIABLES.items():
+            monkeypatch.setenv(name, value)
+        registration.apply(load_stack("sagemaker"))
+
+        outcome = run("runs", "watch", first.summary["run_name"], "--stack", "sagemaker")
+
+        assert outcome.exit_code == 1
+        assert " ran on stack 'bank-marketing-local'; --stack sagemaker is '" in outcome.errors
 
     def test_watching_a_failed_run_tells_why(self, failed, run):
         outcome = run("runs", "watch", str(failed.run.id))
