@@ -25,7 +25,7 @@ from werkzeug.serving import BaseWSGIServer, make_server
 from werkzeug.wrappers import Response
 
 from sagemaker_emulator.api import operations, requests
-from sagemaker_emulator.api.cloud import OWN_KEY, Call, Cloud
+from sagemaker_emulator.api.cloud import OWN_KEY, Call, Cloud, client_variables
 from sagemaker_emulator.api.errors import ServiceError, ValidationException
 from sagemaker_emulator.faults import Fault, Faults, RecordedCall, Recorder
 from sagemaker_emulator.hosting.handlers import invoke
@@ -144,17 +144,7 @@ class Emulator:
 
     def environment(self, region: str = REGION) -> dict[str, str]:
         """Return the variables with which any AWS client talks to this emulator."""
-        return {
-            "AWS_ENDPOINT_URL": self.url,
-            "AWS_ACCESS_KEY_ID": "testing",
-            "AWS_SECRET_ACCESS_KEY": "testing",  # pragma: allowlist secret
-            "AWS_REGION": region,
-            "AWS_DEFAULT_REGION": region,
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-            "NO_PROXY": f"{LOOPBACK},localhost",
-        }
+        return client_variables(self.url, region)
 
     def session(self, region: str = REGION) -> boto3.session.Session:
         """Return a session whose every request comes here, also one for a fixed address of Amazon.

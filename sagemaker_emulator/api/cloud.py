@@ -1,5 +1,6 @@
 """What every handler works with: the resources, the containers, and the rest of the cloud."""
 
+import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -108,21 +109,10 @@ class Cloud:
 
     def container_variables(self, region: str, role: str | None) -> dict[str, str]:
         """Return what the role and the network of a job supply to its container."""
-        return {
-            "AWS_REGION": region,
-            "AWS_DEFAULT_REGION": region,
-            "AWS_ENDPOINT_URL": self.endpoint,
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_CONFIG_FILE": "/dev/null",
-            "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
-            "NO_PROXY": "127.0.0.1,localhost",
-            **self._credentials(region, role),
-            **self.variables,
-        }
+        credentials = self._credentials(region, role) if role else {}
+        return {**client_variables(self.endpoint, region), **credentials, **self.variables}
 
-    def _credentials(self, region: str, role: str | None) -> dict[str, str]:
-        if role is None:
-            return {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
+    def _credentials(self, region: str, role: str) -> dict[str, str]:
         assumed = self.client("sts", region).assume_role(RoleArn=role, RoleSessionName="SageMaker")[
             "Credentials"
         ]
@@ -135,6 +125,21 @@ class Cloud:
 
 
 Handler = Callable[[Cloud, Call], Fields]
+
+
+def client_variables(endpoint: str, region: str) -> dict[str, str]:
+    """Return the variables with which any AWS client talks to an emulator, and to nothing else."""
+    return {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",  # pragma: allowlist secret
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "NO_PROXY": "127.0.0.1,localhost",
+    }
 
 
 def is_active(record: Record) -> bool:
