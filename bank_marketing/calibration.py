@@ -1,5 +1,6 @@
 """Making probabilities true: of those who get 20 %, one in five should subscribe."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ from bank_marketing.model import labels
 
 Method = Literal["none", "platt", "isotonic"]
 Labels = NDArray[np.integer[Any]]
+Folds = Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]]  # other rows, and those held out
 
 _FOLDS = 5
 _UNCALIBRATED = Platt(slope=1.0, intercept=0.0)
@@ -57,14 +59,14 @@ def calibrate(
     """
     margins, answers = bundle.margin(validation_set), labels(validation_set)
     if settings.method == "auto":
-        choice = choose_method(margins, answers)
+        choice = choose_method(margins, answers, seed=settings.seed)
     else:
         choice = CalibrationChoice(method=settings.method, rows=answers.size, trials=())
     fitted = fit_calibration(choice.method, margins, answers)
     return bundle.with_evidence(calibration=fitted), choice
 
 
-def choose_method(margins: FloatArray, labels: Labels) -> CalibrationChoice:
+def choose_method(margins: FloatArray, labels: Labels, *, seed: int) -> CalibrationChoice:
     """Take the method with the lowest cross-validated log loss.
 
     A gain within its own standard error is a tie, and a tie is won by no calibration.
@@ -72,6 +74,8 @@ def choose_method(margins: FloatArray, labels: Labels) -> CalibrationChoice:
     Args:
         margins: Log-odds before calibration, shape (n,).
         labels: 0 or 1, shape (n,).
+        seed: Draws the folds. Rows are in the order of the calls, and a fold of consecutive
+            positives and consecutive negatives would mix different times of a market that moves.
 
     Raises:
         DataError: There are fewer rows of a class than folds.
@@ -86,8 +90,12 @@ def choose_method(margins: FloatArray, labels: Labels) -> CalibrationChoice:
             f"calibration.method=auto needs {_FOLDS} rows of each class in the validation set, "
             f"got {rarest}; use more rows, or set calibration.method=none"
         )
-    without = _losses(_out_of_fold("none", margins, labels), labels)
-    trials = tuple(_trial(method, margins, labels, without) for method in ("platt", "isotonic"))
+    drawn = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed)
+    folds = tuple(drawn.split(margins, labels))
+    without = _losses(_out_of_fold("none", margins, labels, folds), labels)
+    trials = tuple(
+        _trial(method, margins, labels, folds, without) for method in ("platt", "isotonic")
+    )
     worthwhile = [trial for trial in trials if trial.gain > trial.gain_standard_error]
     best = max(worthwhile, key=lambda trial: trial.gain, default=None)
     return CalibrationChoice(
@@ -148,9 +156,9 @@ def _fit_isotonic(margins: FloatArray, labels: Labels, low: float, high: float) 
 
 
 def _trial(
-    method: Method, margins: FloatArray, labels: Labels, without: FloatArray
+    method: Method, margins: FloatArray, labels: Labels, folds: Folds, without: FloatArray
 ) -> CalibrationTrial:
-    losses = _losses(_out_of_fold(method, margins, labels), labels)
+    losses = _losses(_out_of_fold(method, margins, labels, folds), labels)
     gains = without - losses
     return CalibrationTrial(
         method=method,
@@ -160,10 +168,10 @@ def _trial(
     )
 
 
-def _out_of_fold(method: Method, margins: FloatArray, labels: Labels) -> FloatArray:
+def _out_of_fold(method: Method, margins: FloatArray, labels: Labels, folds: Folds) -> FloatArray:
     """Return the probability of each row by a map that was fitted without it."""
     probabilities = np.empty(margins.size)
-    for rest, fold in StratifiedKFold(_FOLDS).split(margins, labels):
+    for rest, fold in folds:
         fitted = fit_calibration(method, margins[rest], labels[rest]) or _UNCALIBRATED
         probabilities[fold] = fitted.probability(margins[fold])
     return probabilities

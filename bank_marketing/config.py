@@ -212,9 +212,13 @@ class TrainerSettings(Settings):
 
 
 class CalibrationSettings(Settings):
-    """How scores become probabilities; `auto` takes what the validation set likes best."""
+    """How scores become probabilities; `auto` takes what the validation set likes best.
+
+    `seed` draws the folds of that choice.
+    """
 
     method: Literal["auto", "none", "isotonic", "platt"]
+    seed: Seed
 
 
 class BacktestSettings(Settings):
