@@ -113,6 +113,22 @@ def of_values() -> list[Expectation]:
     return [*ranges, *map(_rule, RULES)]
 
 
+def of_types() -> list[Expectation]:
+    """Say which type each column of the accepted rows has, from which the model reads it."""
+    types = {
+        column.name: column.dtype if isinstance(column, Numeric) else "str" for column in COLUMNS
+    }
+    return [
+        gxe.ExpectColumnValuesToBeOfType(
+            column=name,
+            type_=type_,
+            severity=FailureSeverity.CRITICAL,
+            meta={"name": f"{name}_typed", "words": f"{name} is {{observed}}, not {type_}"},
+        )
+        for name, type_ in types.items()
+    ]
+
+
 def of_table(settings: ValidationSettings) -> list[Expectation]:
     """Say how many rows are needed, and how many of them may be positive (1 in `TARGET`)."""
     low, high = settings.min_positive_share, settings.max_positive_share
@@ -208,6 +224,8 @@ def _observed(found: Mapping[str, Any]) -> str:
     if isinstance(value, list):  # names of columns
         names = found.get("details", {"mismatched": {}})["mismatched"]
         return ", ".join(names.get("missing", names.get("unexpected", [])))
+    if isinstance(value, str):  # the name of a type
+        return value
     if isinstance(value, int):
         return f"{value:,}"
     return "undefined" if value is None else f"{value:.3f}"  # None is the mean of no rows

@@ -107,10 +107,13 @@ def validate(
     broken = broken.assign(row=reasons.index.astype("int64"), reason=reasons)
     rejected = pd.concat([broken, unreadable]).sort_values("row", ignore_index=True)
     accepted = values.drop(index=reasons.index).astype(_TYPES).reset_index(drop=True)
-    of_table = expectations.evaluate(
-        accepted.assign(**{TARGET: accepted[TARGET].eq(POSITIVE).astype("int64")}),
-        expectations.of_table(settings),
-    )
+    of_table = [
+        *expectations.evaluate(accepted, expectations.of_types()),
+        *expectations.evaluate(
+            accepted.assign(**{TARGET: accepted[TARGET].eq(POSITIVE).astype("int64")}),
+            expectations.of_table(settings),
+        ),
+    ]
 
     rows = len(table) + len(unreadable)
     columns_checks, row_checks, table_checks = (

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bank_marketing import schema
+from bank_marketing import expectations, schema
 from bank_marketing.config import ValidationSettings
 from bank_marketing.errors import DataError
 from bank_marketing.validation import Validation, ValidationReport, require_passed, validate
@@ -119,7 +119,7 @@ def test_every_column_and_rule_of_the_schema_is_checked(valid):
 
     for column in schema.COLUMNS:
         second = "in_range" if isinstance(column, schema.Numeric) else "known"
-        assert {f"{column.name}_filled", f"{column.name}_{second}"} <= names
+        assert {f"{column.name}_{check}" for check in ("filled", "typed", second)} <= names
     assert {rule.name for rule in schema.RULES} <= names
 
 
@@ -208,6 +208,17 @@ def test_a_renamed_column_stops_the_run_and_shows_its_new_name(renamed):
     )
     assert (report.accepted_rows, report.rejected_rows) == (0, 20)
     assert list(renamed.accepted.columns) == list(valid_table().columns)
+
+
+def test_a_column_of_another_type_than_the_schema_says_is_named():
+    table = valid_table().astype({"age": "float64", "job": "category"})
+
+    findings = expectations.evaluate(table, expectations.of_types())
+
+    assert [finding.words for finding in findings if not finding.passed] == [
+        "age is float64, not int64",
+        "job is CategoricalDtypeType, not str",
+    ]
 
 
 def test_an_extra_column_is_left_out_with_a_warning():
@@ -317,6 +328,7 @@ def test_the_page_says_what_happened(renamed):
     assert "The data stopped the run" in page
     assert "<li>missing columns: job</li>" in page
     assert "values must belong to this set" in page  # a sentence of Great Expectations
+    assert "values must be of type" in page
 
 
 def test_the_page_shows_hostile_text_as_text():
