@@ -13,7 +13,7 @@ from cli.environment import heavy_imports
 from cli.stacks import reach_stack
 from cli.terminal import console
 from cli.training import CONFIG
-from platforms.base import CHAMPION, ModelRegistry
+from platforms.base import CHAMPION, ModelRegistry, ModelVersion, RunFacts, RunNotFoundError
 from registry.history import Reason, history
 from stacks.files import load_stack
 
@@ -49,7 +49,7 @@ def list_versions(name: str, stack: str) -> None:
         return
     from registry.packages import packages_of
 
-    rows = [(version, registry.run_facts(version.run_id)) for version in versions]
+    rows = [(version, _facts(registry, version)) for version in versions]
     console.print(model_tables.overview(name, rows, packages_of(versions)))
 
 
@@ -64,7 +64,7 @@ def show_version(version: str, name: str, stack: str) -> None:
 
     found = registry.version(name, version)
     package = packages_of([found]).get(found.version)
-    console.print(model_tables.details(found, registry.run_facts(found.run_id), package))
+    console.print(model_tables.details(found, _facts(registry, found), package))
     if history(found):
         console.print(model_tables.events(found))
 
@@ -138,9 +138,21 @@ def show_lineage(version: str, as_json: bool, name: str, stack: str) -> None:
 def compare_versions(a: str, b: str, name: str, stack: str) -> None:
     """Show version A beside version B: metrics, and the parameters and data that differ."""
     registry = _registry(stack)
+    from registry.lineage import require_lineage
+
     versions = registry.version(name, a), registry.version(name, b)
+    for version in versions:
+        require_lineage(version)
     facts = registry.run_facts(versions[0].run_id), registry.run_facts(versions[1].run_id)
     console.print(*model_tables.comparison(versions, facts), sep="\n")
+
+
+def _facts(registry: ModelRegistry, version: ModelVersion) -> RunFacts:
+    """Return what the run of `version` recorded: nothing, if there is no such run."""
+    try:
+        return registry.run_facts(version.run_id)
+    except RunNotFoundError:
+        return RunFacts(name="", parameters={}, metrics={}, data_uri=None, data_rows=None)
 
 
 def _finish(registry: ModelRegistry, promotion: "Promotion", *, dry_run: bool) -> None:

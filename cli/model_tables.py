@@ -42,8 +42,8 @@ def overview(
             f"by {approved.who}" if approved else "no",
             _metric(facts, ROC_AUC),
             version.created[:16].replace("T", " "),
-            version.tags["data_source"],
-            version.tags["zenml_run_name"],
+            version.tags.get("data_source", ""),
+            version.tags.get("zenml_run_name", ""),
         ]
         if version.version in packages:
             cells.append(_package(packages[version.version]))

@@ -114,6 +114,13 @@ class ModelNotFoundError(PlatformError):
         )
 
 
+class RunNotFoundError(PlatformError):
+    """The tracking server holds no such run; one that is gone may have registered a version."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"MLflow has no run {run_id!r}: was it deleted?")
+
+
 class TrackedRun(Settings):
     """Where a run is kept by the tracking server."""
 
@@ -274,7 +281,11 @@ class ModelRegistry(Protocol):
         """Keep each trial as a child of `run`; what is there already is not added again."""
 
     def run_facts(self, run_id: str) -> RunFacts:
-        """Return what a run recorded."""
+        """Return what a run recorded.
+
+        Raises:
+            RunNotFoundError: There is no such run, or `run_id` is empty.
+        """
 
     def register(
         self, name: str, bundle: Bundle, run: TrackedRun, tags: Mapping[str, str]

@@ -33,6 +33,7 @@ from platforms.base import (
     ModelNotFoundError,
     ModelVersion,
     RunFacts,
+    RunNotFoundError,
     RunRecord,
     TrackedRun,
     TrialRecord,
@@ -134,16 +135,23 @@ class MlflowRegistry:
                     self._record_trial(run, trial, time)
 
     def run_facts(self, run_id: str) -> RunFacts:
+        if not run_id:
+            raise RunNotFoundError(run_id)
         with self._translated_errors(f"read run {run_id}"):
-            run = self._client.get_run(run_id)
+            try:
+                run = self._client.get_run(run_id)
+            except MlflowException as error:
+                if _is_missing(error):
+                    raise RunNotFoundError(run_id) from error
+                raise
         inputs = run.inputs.dataset_inputs if run.inputs else []
         data = inputs[0].dataset if inputs else None
         return RunFacts(
             name=run.info.run_name,
             parameters=run.data.params,
             metrics=run.data.metrics,
-            data_uri=json.loads(data.source)["uri"] if data else None,
-            data_rows=json.loads(data.profile)["num_rows"] if data and data.profile else None,
+            data_uri=json.loads(data.source).get("uri") if data else None,
+            data_rows=json.loads(data.profile).get("num_rows") if data and data.profile else None,
         )
 
     def register(
@@ -217,7 +225,7 @@ class MlflowRegistry:
             try:
                 self._client.delete_model_version(name, version)
             except MlflowException as error:
-                if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+                if not _is_missing(error):
                     raise
 
     def _record_trial(self, run: TrackedRun, trial: TrialRecord, time: int) -> None:
@@ -262,6 +270,11 @@ class MlflowRegistry:
             raise PlatformError(
                 f"MLflow at {self._tracking_uri} could not {action}: {reason}"
             ) from error
+
+
+def _is_missing(error: MlflowException) -> bool:
+    """Say whether MLflow refused because there is no such thing."""
+    return bool(error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST))
 
 
 def _dataset_input(data: DataOrigin) -> DatasetInput:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from bank_marketing.config import Settings
 from platforms.base import ModelRegistry, ModelVersion
-from registry.lineage import GIT_COMMIT, JUDGED_AGAINST
+from registry.lineage import GIT_COMMIT, JUDGED_AGAINST, require_lineage
 from registry.packages import PACKAGE
 
 
@@ -44,7 +44,12 @@ class Ancestry(Settings):
 
 
 def trace(registry: ModelRegistry, version: ModelVersion) -> Ancestry:
-    """Gather what the registries and the tracked run say of how `version` came about."""
+    """Gather what the registries and the tracked run say of how `version` came about.
+
+    Raises:
+        PlatformError: As `require_lineage`, or its run was deleted.
+    """
+    require_lineage(version)
     run, tags = registry.run_facts(version.run_id), version.tags
     return Ancestry(
         name=version.name,

@@ -7,7 +7,8 @@ from zenml import get_step_context
 from bank_marketing.champion import Champion
 from bank_marketing.config import Settings
 from bank_marketing.dataset import DataOrigin, DataSource
-from platforms.base import ModelRegistry
+from bank_marketing.errors import PlatformError
+from platforms.base import ModelRegistry, ModelVersion
 from registry.history import champion
 
 # What the command line knows of a run and its steps do not; travels in the pipeline's `extra`.
@@ -15,6 +16,18 @@ GIT_COMMIT = "git_commit"
 TRAINING_KEY = "training_key"
 JUDGED_AGAINST = "judged_against"
 JOB_PLACE = "job_place"  # a `JobPlace` as JSON, where steps can submit SageMaker jobs
+
+# What is asked of a registered version; others of its tags came later than the first versions.
+_REQUIRED = (
+    "zenml_run_id",
+    "zenml_run_name",
+    "zenml_model_version_id",
+    "zenml_stack",
+    "data_source",
+    "data_sha256",
+    "data_fingerprint",
+    GIT_COMMIT,
+)
 
 
 def training_key(source: DataSource, settings: Settings, code_version: str) -> str:
@@ -40,6 +53,20 @@ def opponent(registry: ModelRegistry, name: str, key: str) -> Champion | None:
     if version and version not in {each.version for each in versions}:
         version = present.version
     return Champion(name=name, version=version) if version else None
+
+
+def require_lineage(version: ModelVersion) -> None:
+    """Refuse a version that does not tell where it came from.
+
+    Raises:
+        PlatformError: Somebody registered it without a run of this project; names what it lacks.
+    """
+    missing = [tag for tag in _REQUIRED if tag not in version.tags]
+    if missing:
+        raise PlatformError(
+            f"version {version.version} of {version.name!r} was not registered by this project's "
+            f"pipeline: it has no tag {', '.join(missing)}"
+        )
 
 
 def lineage_tags(data: DataOrigin) -> dict[str, str]:

@@ -18,6 +18,7 @@ from registry.history import (
     predecessor,
     to_json,
 )
+from registry.lineage import require_lineage
 from registry.packages import approve_package, packages_of, set_package_stages
 from registry.transaction import move_alias, together
 from registry.zenml_versions import (
@@ -127,9 +128,10 @@ def plan(
     """Return what makes `version` the champion.
 
     Raises:
-        PlatformError: ZenML does not have the version, or others would rely on one that learned
-            from invented customers.
+        PlatformError: As `require_lineage`, ZenML does not have the version, or others would rely
+            on one that learned from invented customers.
     """
+    require_lineage(version)
     name, crowned = version.name, zenml_name(version.version)
     if is_synthetic(version) and not registry.is_local:
         raise PlatformError(

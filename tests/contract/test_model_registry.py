@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PyFuncModel
 
@@ -22,6 +23,7 @@ from platforms.base import (
     ModelNotFoundError,
     ModelRegistry,
     ModelVersion,
+    RunNotFoundError,
     RunRecord,
     TrackedRun,
     TrialRecord,
@@ -256,6 +258,19 @@ class TestRecording:
         facts = registry.run_facts(run.run_id)
 
         assert (facts.parameters, facts.metrics) == ({}, {})
+        assert (facts.data_uri, facts.data_rows) == (None, None)
+
+    @pytest.mark.parametrize("run_id", ["a" * 32, ""])
+    def test_a_run_that_is_not_there_is_named(self, registry, run_id):
+        with pytest.raises(RunNotFoundError, match=f"MLflow has no run '{run_id}'"):
+            registry.run_facts(run_id)
+
+    def test_data_that_others_recorded_may_lack_what_ours_tell(self, registry, run, client):
+        data = Dataset(name="theirs", digest="1", source_type="code", source="{}", profile="{}")
+        client.log_inputs(run.run_id, [DatasetInput(data)])
+
+        facts = registry.run_facts(run.run_id)
+
         assert (facts.data_uri, facts.data_rows) == (None, None)
 
     def test_recording_twice_changes_nothing(self, registry, recorded, client):

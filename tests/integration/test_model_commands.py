@@ -13,7 +13,7 @@ from zenml.client import Client
 from bank_marketing.champion import Champion
 from bank_marketing.errors import PlatformError
 from bank_marketing.model import train_bundle
-from platforms.base import CHALLENGER, CHAMPION, ModelRegistry
+from platforms.base import CHALLENGER, CHAMPION, ModelRegistry, ModelVersion
 from platforms.factory import model_registry
 from platforms.mlflow_registry import MlflowRegistry
 from registry.active import active_registry, tracking_uri
@@ -405,6 +405,45 @@ class TestReading:
 
         assert "fingerprint" in output
         assert "The two were tested on different rows" in output
+
+
+@pytest.fixture(scope="module")
+def foreign(published: Store, bundle) -> ModelVersion:
+    """A version whose run was deleted, and beside it one that somebody registered in MLflow."""
+    version = publish(published.registry, bundle, "foreign")
+    client = MlflowClient(published.uri)
+    client.delete_run(version.run_id)
+    client._tracking_client.store._hard_delete_run(version.run_id)  # as `mlflow gc` does
+    client.create_model_version("foreign", "s3://elsewhere/model")
+    return version
+
+
+@pytest.mark.usefixtures("foreign")
+class TestForeignVersions:
+    def test_are_listed_and_shown_as_far_as_they_are_known(self, run):
+        listed = run("model", "list", "--name", "foreign")
+        shown = [run("model", "show", number, "--name", "foreign") for number in ("1", "2")]
+
+        assert [outcome.exit_code for outcome in (listed, *shown)] == [0, 0, 0]
+        assert "training-1" in listed.output
+
+    @pytest.mark.parametrize(
+        "command",
+        [("lineage", "2"), ("compare", "1", "2"), ("promote", "2", "--because", "it is better")],
+    )
+    def test_what_a_version_does_not_tell_is_named(self, run, command):
+        outcome = run("model", *command, "--name", "foreign")
+
+        assert outcome.exit_code == 1
+        assert "version 2 of 'foreign' was not registered by this project" in outcome.errors
+        assert "it has no tag zenml_run_id, zenml_run_name" in outcome.errors
+
+    @pytest.mark.parametrize("command", [("lineage", "1"), ("compare", "1", "1")])
+    def test_a_run_that_was_deleted_is_named(self, foreign, run, command):
+        outcome = run("model", *command, "--name", "foreign")
+
+        assert outcome.exit_code == 1
+        assert f"MLflow has no run '{foreign.run_id}': was it deleted?" in outcome.errors
 
 
 class TestSharedRegistry:
