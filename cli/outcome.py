@@ -6,7 +6,7 @@ import click
 from zenml.models import PipelineRunResponse
 
 from bank_marketing.errors import PlatformError
-from cli.summary import record_cost, show_summary, summarize
+from cli.summary import show_summary, summarize
 from stacks.files import StackFile
 
 REJECTED = 3  # the exit code of a run whose model did not pass the gate
@@ -29,8 +29,6 @@ def tell_outcome(run: PipelineRunResponse, stack: StackFile, summary: Path | Non
         where = f"stack {run.stack.name!r}" if run.stack else "a stack that is gone"
         raise PlatformError(f"{run.name} ran on {where}; --stack {stack.option} is {stack.name!r}")
     result = summarize(run, stack.option)
-    if result.jobs:
-        record_cost(result)
     show_summary(result)
     if summary is not None:
         _write(summary, result.model_dump_json(indent=2) + "\n")

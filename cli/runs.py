@@ -95,6 +95,7 @@ def stop_run(run: str, stack: str) -> None:
     """End what runs in SageMaker for a RUN, by name or id."""
     reach_stack(stack)
     with heavy_imports():
+        from cli.waiting import with_cost
         from stacks.runs import Runs
     runs = Runs()
     view = runs.look(_find(run).id)
@@ -103,6 +104,7 @@ def stop_run(run: str, stack: str) -> None:
         return
     runs.stop(view.run)
     view = runs.follow(view.run.id, click.echo, partial(require_servers, stack))
+    with_cost(runs, view)
     click.echo(f"{view.run.name}: {view.run.status}")
 
 

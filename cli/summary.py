@@ -5,7 +5,6 @@ from urllib.parse import quote
 
 from rich.markup import escape
 from rich.table import Table
-from zenml import log_metadata
 from zenml.client import Client
 from zenml.enums import ExecutionStatus
 from zenml.models import PipelineRunResponse
@@ -21,8 +20,7 @@ from registry.active import active_registry, tracking_uri
 from registry.history import approval
 from registry.packages import PACKAGE
 from stacks import dashboard
-from stacks.cost import load_prices, usd_of
-from stacks.runs import Runs
+from stacks.billing import BilledJob, billed_jobs, in_usd, total_usd
 
 # The metrics that a person sees at the end of a run; the report and the JSON hold all of them.
 SHOWN_METRICS = (
@@ -73,16 +71,6 @@ class ModelSummary(Settings):
     approved: bool = False
 
 
-class JobSummary(Settings):
-    """The job of a step in SageMaker; `usd` is its price on demand, if that is known."""
-
-    type: str
-    instance_type: str
-    billed_s: float
-    usd: float | None
-    log_url: str
-
-
 class TrainingSummary(Settings):
     """The outcome of one training run; URLs are empty while no dashboard runs."""
 
@@ -103,7 +91,7 @@ class TrainingSummary(Settings):
     model: ModelSummary
     durations: dict[str, float]
     cached: tuple[str, ...]
-    jobs: dict[str, JobSummary]
+    jobs: dict[str, BilledJob]
 
 
 def summarize(run: PipelineRunResponse, stack: str) -> TrainingSummary:
@@ -158,7 +146,7 @@ def summarize(run: PipelineRunResponse, stack: str) -> TrainingSummary:
         cached=tuple(
             name for name, step in run.steps.items() if step.status == ExecutionStatus.CACHED
         ),
-        jobs=_jobs(run),
+        jobs=billed_jobs(run),
     )
 
 
@@ -205,52 +193,21 @@ def _steps_table(summary: TrainingSummary) -> Table:
             "cached" if name in summary.cached else f"{seconds:.1f}",
             *_job_cells(summary.jobs.get(name)),
         )
+    for name, job in summary.jobs.items():
+        if name not in summary.durations:
+            table.add_row(name, "", *_job_cells(job))
     if summary.jobs:
         table.add_section()
-        billed = sum(job.billed_s for job in summary.jobs.values())
-        table.add_row("total", "", "", f"{billed:.0f}", _usd(cost(summary)))
+        jobs = summary.jobs.values()
+        billed_s = sum(job.billed_s for job in jobs)
+        table.add_row("total", "", "", f"{billed_s:.0f}", in_usd(total_usd(jobs)))
     return table
 
 
-def cost(summary: TrainingSummary) -> float | None:
-    """Return the USD of all jobs, if every price is known."""
-    known = [job.usd for job in summary.jobs.values() if job.usd is not None]
-    return sum(known) if len(known) == len(summary.jobs) else None
-
-
-def record_cost(summary: TrainingSummary) -> None:
-    """Keep what the jobs were billed for with the run, where the dashboard shows it."""
-    metadata: dict[str, Any] = {
-        "jobs": {step: job.model_dump() for step, job in summary.jobs.items()},
-        "cost_usd": _usd(cost(summary)),
-    }
-    log_metadata(metadata=metadata, run_id_name_or_prefix=summary.run_id)
-
-
-def _job_cells(job: JobSummary | None) -> tuple[str, ...]:
+def _job_cells(job: BilledJob | None) -> tuple[str, ...]:
     if job is None:
         return ()
-    return f"{job.type}, {job.instance_type}", f"{job.billed_s:.0f}", _usd(job.usd)
-
-
-def _usd(amount: float | None) -> str:
-    return "unknown" if amount is None else f"{amount:.4f}"
-
-
-def _jobs(run: PipelineRunResponse) -> dict[str, JobSummary]:
-    runs = Runs()
-    found = runs.charges(runs.look(run.id))
-    prices = load_prices() if found else None
-    return {
-        step: JobSummary(
-            type=charge.type,
-            instance_type=charge.instance_type,
-            billed_s=charge.seconds,
-            usd=usd_of(charge, job.region, prices) if prices else None,
-            log_url=job.log_url or "",
-        )
-        for step, (job, charge) in found.items()
-    }
+    return f"{job.type}, {job.instance_type}", f"{job.billed_s:.0f}", in_usd(job.usd)
 
 
 def _cells(interval: Interval | None) -> tuple[str, str]:

@@ -8,7 +8,8 @@ from zenml.models import PipelineRunResponse
 
 from bank_marketing.errors import PlatformError
 from cli.failures import RunFailedError, reason
-from cli.stacks import ServersGoneError, require_servers
+from cli.stacks import ServersGoneError, require_servers, say
+from stacks.billing import record_cost
 from stacks.runs import Runs, RunView, is_in_sagemaker
 
 
@@ -33,9 +34,19 @@ def wait(run: PipelineRunResponse, stack: str) -> PipelineRunResponse:
         raise
     except PlatformError as error:
         raise PlatformError(f"{error}\n{_goes_on(run, stack)}") from error
-    if not view.run.status.is_successful:
+    finished = with_cost(runs, view)
+    if not finished.status.is_successful:
         raise RunFailedError(_failure(runs, view))
-    return view.run
+    return finished
+
+
+def with_cost(runs: Runs, view: RunView) -> PipelineRunResponse:
+    """Return a run that has ended, with what it is billed for; why it ended matters more."""
+    try:
+        return record_cost(runs, view)
+    except PlatformError as error:
+        say(f"what {view.run.name} is billed for is not known: {error}")
+        return view.run
 
 
 def _failure(runs: Runs, view: RunView) -> str:

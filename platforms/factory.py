@@ -1,5 +1,7 @@
 """Which implementation stands behind each interface."""
 
+from collections.abc import Callable
+
 from platforms.base import (
     Executions,
     JobPlace,
@@ -31,13 +33,18 @@ def mlflow_version(tracking_uri: str) -> str:
     return server_version(tracking_uri)
 
 
-def sagemaker_training_jobs(place: JobPlace) -> TrainingJobs:
-    """Return jobs that SageMaker runs at `place`, with the credentials of the environment."""
+def sagemaker_training_jobs(
+    place: JobPlace, began: Callable[[str], None] = lambda _: None
+) -> TrainingJobs:
+    """Return jobs that SageMaker runs at `place`, with the credentials of the environment.
+
+    `began` is called with the ARN of each one.
+    """
     from platforms.sagemaker.session import client  # boto3 takes half a second
     from platforms.sagemaker.training_jobs import SageMakerTrainingJobs
 
     return SageMakerTrainingJobs(
-        place, client("sagemaker", place.region), client("s3", place.region)
+        place, client("sagemaker", place.region), client("s3", place.region), began=began
     )
 
 

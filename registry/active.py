@@ -5,14 +5,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from zenml import get_step_context
+from zenml import get_step_context, log_metadata
 from zenml.client import Client
 from zenml.integrations.mlflow.experiment_trackers import MLFlowExperimentTracker
 
 from bank_marketing.errors import PlatformError
 from platforms.base import JobPlace, ModelRegistry, PackagePublisher, TrainingJobs
 from platforms.factory import model_registry, package_publisher, sagemaker_training_jobs
-from registry.lineage import JOB_PLACE
+from registry.lineage import JOB_PLACE, SUBMITTED_BY
 
 
 def active_registry() -> ModelRegistry:
@@ -62,7 +62,7 @@ def training_jobs() -> TrainingJobs:
             "this run's stack submits no SageMaker jobs: use `--stack sagemaker` or "
             "`--stack sagemaker-emulated`, or tuning.backend=optuna and training.backend=step"
         )
-    return sagemaker_training_jobs(place)
+    return sagemaker_training_jobs(place, _remember)
 
 
 def active_publisher() -> PackagePublisher | None:
@@ -80,6 +80,15 @@ def _job_place() -> JobPlace | None:
     place = JobPlace.model_validate_json(text)
     uri = f"{place.output_uri.rstrip('/')}/{run.id}"
     return place.model_copy(update={"output_uri": uri})
+
+
+def _remember(job_arn: str) -> None:
+    """Keep with the run what its current step has submitted, which costs and may outlive it."""
+    context = get_step_context()
+    log_metadata(
+        metadata={f"{SUBMITTED_BY}{context.step_run.name}": job_arn},
+        run_id_name_or_prefix=context.pipeline_run.id,
+    )
 
 
 def _tracker() -> MLFlowExperimentTracker:

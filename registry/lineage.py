@@ -16,6 +16,8 @@ GIT_COMMIT = "git_commit"
 TRAINING_KEY = "training_key"
 JUDGED_AGAINST = "judged_against"
 JOB_PLACE = "job_place"  # a `JobPlace` as JSON, where steps can submit SageMaker jobs
+# Before the name of a step: metadata of the run, the ARN of the job that the step waits for.
+SUBMITTED_BY = "submitted by "
 
 # What is asked of a registered version; others of its tags came later than the first versions.
 _REQUIRED = (

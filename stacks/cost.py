@@ -18,6 +18,14 @@ DURATIONS = Path(__file__).parent / "durations.yaml"
 
 Use = Literal["processing", "training"]
 
+# What jobs are called that are not those of one step.
+ALL_STEPS = "all steps"
+
+
+def submitted_by(step: str) -> str:
+    """Return what the job is called that a step submits."""
+    return f"{step}, submitted"
+
 
 class Source(Settings):
     """Where a price was read, and when it held."""

@@ -25,6 +25,8 @@ from bank_marketing.errors import PlatformError
 from platforms.base import Charge, Execution, Executions, Job, OutageError
 from platforms.factory import executions
 from platforms.patience import Patience, patiently
+from registry.lineage import SUBMITTED_BY
+from stacks.cost import submitted_by
 from stacks.store import zenml_errors
 
 # Servers are restarted, and networks go away for a while.
@@ -139,16 +141,35 @@ class Runs:
                 f"{run.name} runs in a process, not in SageMaker; end the process (Ctrl-C)"
             )
         with zenml_errors(run.name), _called_stopping(run):
-            patiently(partial(self._executions().stop, arn), self._patience)
+            for each in (arn, *_submitted(run).values()):
+                patiently(partial(self._executions().stop, each), self._patience)
 
     def charges(self, view: RunView) -> dict[str, tuple[Job, Charge]]:
-        """Return by step each job of an execution that AWS bills, and what for."""
-        jobs = view.execution.jobs if view.execution else ()
-        found = (
-            (job, patiently(partial(self._executions().charge, job), self._patience))
-            for job in jobs
-        )
-        return {job.step: (job, charge) for job, charge in found if charge}
+        """Return each job of a run that has ended which AWS bills, and what for.
+
+        They are called after their steps; so are those that steps have submitted, which are
+        stopped if they go on: whoever waited for them is gone.
+        """
+        jobs = {job.step: job for job in view.execution.jobs} if view.execution else {}
+        for step, arn in _submitted(view.run).items():
+            jobs[submitted_by(step)] = self._ended(arn)
+        found = {
+            name: (job, patiently(partial(self._executions().charge, job), self._patience))
+            for name, job in jobs.items()
+        }
+        return {name: (job, charge) for name, (job, charge) in found.items() if charge}
+
+    def _ended(self, arn: str) -> Job:
+        """Return the job of a step that nobody waits for any more, once it has ended."""
+        describe = partial(patiently, partial(self._executions().describe, arn), self._patience)
+        execution = describe()
+        if not execution.has_ended:
+            patiently(partial(self._executions().stop, arn), self._patience)
+        while not execution.has_ended:
+            time.sleep(self._patience.first_pause)
+            execution = describe()
+        (job,) = execution.jobs
+        return job
 
     def failure(self, view: RunView) -> str | None:
         """Say why SageMaker failed a run, with the end of the log; None if it did not fail."""
@@ -203,6 +224,15 @@ def _arn(run: PipelineRunResponse) -> str | None:
     """Return what SageMaker calls the run: known since its submission, as metadata."""
     found = run.run_metadata.get("pipeline_execution_arn") or run.orchestrator_run_id
     return str(found) if str(found).startswith("arn:") else None
+
+
+def _submitted(run: PipelineRunResponse) -> dict[str, str]:
+    """Return, by step, the ARN of the job that it has submitted and waits for."""
+    return {
+        key.removeprefix(SUBMITTED_BY): str(arn)
+        for key, arn in run.run_metadata.items()
+        if key.startswith(SUBMITTED_BY)
+    }
 
 
 @contextmanager

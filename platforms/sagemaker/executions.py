@@ -1,5 +1,6 @@
 """What SageMaker runs for a pipeline run: its jobs, why they failed, how long they are billed."""
 
+from collections.abc import Mapping
 from functools import cache, partial
 from typing import Any, cast
 
@@ -26,16 +27,19 @@ _STATES: dict[str, JobState] = {
     "Succeeded": "succeeded",
     "Completed": "succeeded",
 }
+# Where a job says how it is.
+_STATUSES = ("ProcessingJobStatus", "HyperParameterTuningJobStatus", "TrainingJobStatus")
 _LOG_GROUPS = {
     "processing-job": "/aws/sagemaker/ProcessingJobs",
     "training-job": "/aws/sagemaker/TrainingJobs",
+    "hyper-parameter-tuning-job": "/aws/sagemaker/TrainingJobs",  # begin with its name
 }
 
 
 class SageMakerExecutions:
-    """Executions of SageMaker pipelines, and single jobs that run a whole pipeline.
+    """Executions of SageMaker pipelines, and single jobs: of a whole pipeline, or of a step.
 
-    Both are named by their ARN, which tells the region.
+    All are named by their ARN, which tells the region.
     """
 
     def __init__(self) -> None:
@@ -57,6 +61,8 @@ class SageMakerExecutions:
                     sagemaker.stop_pipeline_execution(PipelineExecutionArn=arn)
                 elif kind == "processing-job":
                     sagemaker.stop_processing_job(ProcessingJobName=name)
+                elif kind == "hyper-parameter-tuning-job":
+                    sagemaker.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
                 else:
                     sagemaker.stop_training_job(TrainingJobName=name)
         except PlatformError as error:
@@ -68,18 +74,25 @@ class SageMakerExecutions:
         if job.arn is None:
             return None
         with aws_errors(job.arn):
-            found = self._job(job.arn)
-        if _kind(job.arn) == "processing-job":
-            start, end = found.get("ProcessingStartTime"), found.get("ProcessingEndTime")
-            seconds = (end - start).total_seconds() if start and end else None
-            instance = found["ProcessingResources"]["ClusterConfig"]["InstanceType"]
-        else:
-            seconds = found.get("BillableTimeInSeconds")
-            instance = found["ResourceConfig"]["InstanceType"]
-        if seconds is None:
+            if _kind(job.arn) == "hyper-parameter-tuning-job":
+                return self._tuning_charge(job.arn)
+            return _charge(self._job(job.arn))
+
+    def _tuning_charge(self, arn: str) -> Charge | None:
+        """Return what all training jobs of a tuning job are billed for, which is all that is."""
+        sagemaker = self._sagemaker(arn)
+        pages = sagemaker.get_paginator(
+            "list_training_jobs_for_hyper_parameter_tuning_job"
+        ).paginate(HyperParameterTuningJobName=arn.rpartition("/")[2])
+        trials = [
+            _charge(self._job(trial["TrainingJobArn"]))
+            for page in pages
+            for trial in page["TrainingJobSummaries"]
+        ]
+        billed = [charge for charge in trials if charge]
+        if not billed:
             return None
-        kind = "processing" if _kind(job.arn) == "processing-job" else "training"
-        return Charge(type=kind, instance_type=instance, seconds=seconds)
+        return billed[0].model_copy(update={"seconds": sum(each.seconds for each in billed)})
 
     def log_tail(self, job: Job) -> tuple[str, ...]:
         """Return the last lines that a job wrote, oldest first; none if it never started."""
@@ -133,7 +146,7 @@ class SageMakerExecutions:
 
     def _job_execution(self, arn: str) -> Execution:
         found = self._job(arn)
-        state = _STATES[found.get("ProcessingJobStatus") or found["TrainingJobStatus"]]
+        state = _STATES[next(found[key] for key in _STATUSES if key in found)]
         reason = found.get("FailureReason") or found.get("ExitMessage")
         job = Job(step="", arn=arn, state=state, reason=reason, log_url=self._log_url(arn))
         return Execution(state=state, reason=reason, jobs=(job,))
@@ -141,8 +154,12 @@ class SageMakerExecutions:
     def _job(self, arn: str) -> dict[str, Any]:
         sagemaker, name = self._sagemaker(arn), arn.rpartition("/")[2]
         if _kind(arn) == "processing-job":
-            return cast(dict[str, Any], sagemaker.describe_processing_job(ProcessingJobName=name))
-        return cast(dict[str, Any], sagemaker.describe_training_job(TrainingJobName=name))
+            found = sagemaker.describe_processing_job(ProcessingJobName=name)
+        elif _kind(arn) == "hyper-parameter-tuning-job":
+            found = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
+        else:
+            found = sagemaker.describe_training_job(TrainingJobName=name)
+        return cast(dict[str, Any], found)
 
     def _log_url(self, arn: str) -> str | None:
         """Return the page of a job's log streams in the console, where `$252F` stands for `/`."""
@@ -157,6 +174,22 @@ class SageMakerExecutions:
 
     def _sagemaker(self, arn: str) -> Any:
         return self._client("sagemaker", _region(arn))
+
+
+def _charge(job: Mapping[str, Any]) -> Charge | None:
+    """Return what a described processing or training job is billed for, if it began and ended."""
+    if "ProcessingJobStatus" in job:
+        start, end = job.get("ProcessingStartTime"), job.get("ProcessingEndTime")
+        if not start or not end:
+            return None
+        instance = job["ProcessingResources"]["ClusterConfig"]["InstanceType"]
+        seconds = (end - start).total_seconds()
+        return Charge(type="processing", instance_type=instance, seconds=seconds)
+    billed_s = job.get("BillableTimeInSeconds")
+    if billed_s is None:
+        return None
+    instance = job["ResourceConfig"]["InstanceType"]
+    return Charge(type="training", instance_type=instance, seconds=billed_s)
 
 
 def _region(arn: str) -> str:

@@ -47,11 +47,12 @@ TUNING = Kind("HyperParameterTuningJob", "hyper_parameter_tuning_job", "tuning j
 
 @dataclass(frozen=True)
 class Jobs:
-    """The jobs of one kind, through a client of SageMaker."""
+    """The jobs of one kind, through a client of SageMaker; `began` hears the ARN of each."""
 
     client: Any
     kind: Kind
     patience: Patience
+    began: Callable[[str], None]
 
     def run(
         self, stem: str, request: Request, told: Callable[[Described], None] = lambda _: None
@@ -74,6 +75,8 @@ class Jobs:
         with _sigterm_raises(), self._stopped_if_left(name):
             if described is None:
                 self._create(name, request)
+                described = self.describe(name)
+            self.began(described[f"{self.kind.member}Arn"])
             return self._wait(name, told)
 
     def describe(self, name: str) -> Described:

@@ -48,14 +48,22 @@ _T = TypeVar("_T")
 
 
 class SageMakerTrainingJobs:
-    """Runs jobs at `place` through clients of SageMaker and S3."""
+    """Runs jobs at `place` through clients of SageMaker and S3.
+
+    `began` is called with the ARN of each job that is waited for, before it is.
+    """
 
     def __init__(
-        self, place: JobPlace, sagemaker: Any, s3: Any, patience: Patience = DEFAULT_PATIENCE
+        self,
+        place: JobPlace,
+        sagemaker: Any,
+        s3: Any,
+        patience: Patience = DEFAULT_PATIENCE,
+        began: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._place = place.model_copy(update={"output_uri": place.output_uri.rstrip("/")})
-        self._training = Jobs(sagemaker, TRAINING, patience)
-        self._tuning = Jobs(sagemaker, TUNING, patience)
+        self._training = Jobs(sagemaker, TRAINING, patience, began)
+        self._tuning = Jobs(sagemaker, TUNING, patience, began)
         self._s3_client = s3
         self._patience = patience
 

@@ -27,6 +27,7 @@ from bank_marketing.folds import CrossValidation, fold_rows, impatient
 from bank_marketing.model import train_bundle
 from platforms.base import JobPlace
 from platforms.patience import Patience
+from platforms.sagemaker.executions import SageMakerExecutions
 from platforms.sagemaker.images import xgboost_image
 from platforms.sagemaker.roles import trust_policy
 from platforms.sagemaker.training_jobs import SageMakerTrainingJobs
@@ -421,6 +422,26 @@ def test_sigterm_stops_the_job_that_is_waited_for(start_waiter, seed, created, u
     assert waiter.returncode == 128 + signal.SIGTERM
 
 
+def test_whoever_hears_of_a_tuning_job_can_stop_it(
+    place, client, emulator, contacts, settings, model, search, seed
+):
+    executions, states = SageMakerExecutions(), []
+
+    def stop(arn: str) -> None:
+        executions.stop(arn)
+        while not (execution := executions.describe(arn)).has_ended:
+            time.sleep(0.1)
+        executions.stop(arn)  # again, which does nothing
+        states.append(execution.state)
+
+    jobs = SageMakerTrainingJobs(place, client("sagemaker"), client("s3"), QUICK, began=stop)
+    endless, search = model.model_copy(update=ENDLESS), search.model_copy(update={"seed": seed})
+    with patch.dict(os.environ, emulator.environment()), pytest.raises(PlatformError):
+        jobs.tune(contacts, settings.features, endless, search, lambda _: None)
+
+    assert states == ["stopped"]
+
+
 def test_an_exception_stops_the_tuning_job(tune, search, sagemaker, seed, until):
     def give_up(told):
         raise KeyboardInterrupt
@@ -437,12 +458,15 @@ def test_an_exception_stops_the_tuning_job(tune, search, sagemaker, seed, until)
     until(status, "Stopped")
 
 
-def test_the_steps_submit_jobs_that_write_below_their_run(zenml_home, emulator, place):
+def test_the_steps_submit_jobs_that_write_below_their_run_and_are_billed_with_it(
+    zenml_home, emulator, place, sagemaker
+):
     from zenml import pipeline
     from zenml.client import Client
 
     import materializers  # noqa: F401  # registers them
     from registry.lineage import JOB_PLACE
+    from stacks.runs import Runs
     from steps.data.ingest_data import ingest_data
     from steps.data.split_data import split_data
     from steps.training.train_model import train_model
@@ -482,6 +506,10 @@ def test_the_steps_submit_jobs_that_write_below_their_run(zenml_home, emulator, 
     def output(step, name):
         return run.steps[step].outputs[name][0].load()
 
+    with patch.dict(os.environ, emulator.environment()):
+        runs = Runs()
+        charges = runs.charges(runs.look(run.id))
+
     tuning = output("tune_hyperparameters", "tuning")
     classifier = output("train_model", "classifier")
     trained = train_bundle(
@@ -496,10 +524,20 @@ def test_the_steps_submit_jobs_that_write_below_their_run(zenml_home, emulator, 
         .client("s3", endpoint_url=emulator.url)
         .list_objects_v2(Bucket=BUCKET, Prefix=f"run/{run.id}/")["Contents"]
     ]
-    assert tuning.study.startswith("bank-market-ann-")
+    assert tuning.study.startswith("bank-ann-")
     assert len(tuning.trials) == 2
     assert classifier.booster.save_raw() == trained.booster.save_raw()
     assert {key.split("/")[2] for key in keys} == {"code", "input", "jobs"}
+    trials = sagemaker.list_training_jobs(NameContains=tuning.study)["TrainingJobSummaries"]
+    billed_s = [
+        sagemaker.describe_training_job(TrainingJobName=each["TrainingJobName"])[
+            "BillableTimeInSeconds"
+        ]
+        for each in trials
+    ]
+    assert len(trials) == 2
+    assert charges.keys() == {"tune_hyperparameters, submitted", "train_model, submitted"}
+    assert charges["tune_hyperparameters, submitted"][1].seconds == sum(billed_s)
 
 
 def test_a_stack_without_sagemaker_is_an_error_in_words(run):

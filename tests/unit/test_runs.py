@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from zenml import pipeline, step
+from zenml import log_metadata, pipeline, step
 from zenml.client import Client
 from zenml.enums import ExecutionStatus, StackComponentType
 from zenml.models import PipelineRunResponse, PipelineSnapshotRequest, StepRunRequest
@@ -16,9 +16,12 @@ from zenml.utils.time_utils import utc_now
 from bank_marketing.errors import PlatformError
 from platforms.base import Charge, Execution, Job, OutageError
 from platforms.patience import Patience
+from registry.lineage import SUBMITTED_BY
+from stacks.billing import billed_jobs, record_cost
 from stacks.runs import Runs, is_in_sagemaker, record_failure
 
 ARN = "arn:aws:sagemaker:eu-west-1:123456789012:pipeline/errand/execution/1"
+TUNING = "arn:aws:sagemaker:eu-west-1:123456789012:hyper-parameter-tuning-job/bank-1"
 NO_PATIENCE = Patience(first_pause=0, longest_pause=0, longest_outage=60)
 AWAY = OutageError("SageMaker is away")
 
@@ -39,10 +42,14 @@ def errand() -> None:
 
 
 class Cloud:
-    """Says of every execution what it is given, one answer after the other; the last one again."""
+    """Says of every execution what it is given, one answer after the other; the last one again.
+
+    `submitted` are its answers about the job of a step.
+    """
 
     def __init__(self, *answers: Execution | PlatformError) -> None:
         self.answers = list(answers)
+        self.submitted: list[Execution | PlatformError] = []
         self.asked: list[str] = []
         self.stopped: list[str] = []
         self.refusal: PlatformError | None = None
@@ -51,7 +58,7 @@ class Cloud:
 
     def describe(self, arn: str) -> Execution:
         self.asked.append(arn)
-        return told(self.answers)
+        return told(self.submitted if arn == TUNING else self.answers)
 
     def stop(self, arn: str) -> None:
         if self.refusal:
@@ -67,7 +74,7 @@ class Cloud:
 
 def told(answers: list[Any]) -> Any:
     answer = answers.pop(0) if len(answers) > 1 else answers[0]
-    if isinstance(answer, PlatformError):
+    if isinstance(answer, Exception):
         raise answer
     return answer
 
@@ -344,15 +351,86 @@ class TestStopping:
         assert not is_in_sagemaker(run)
 
 
-def test_jobs_that_are_billed_are_told_by_step(begin):
-    cloud = Cloud(execution("succeeded", job("first"), job("second")))
-    charge = Charge(type="training", instance_type="ml.m5.large", seconds=7)
-    cloud.charges = {"first": [AWAY, charge], "second": [None]}
-    runs = runs_in(cloud)
+def charge(seconds: float) -> Charge:
+    return Charge(type="training", instance_type="ml.m5.xlarge", seconds=seconds)
 
-    charges = runs.charges(runs.look(begin().id))
 
-    assert charges == {"first": (job("first"), charge)}
+class TestCost:
+    @pytest.fixture
+    def tuning(self, begin) -> PipelineRunResponse:
+        """A run whose first step has submitted a tuning job."""
+        run = begin(first="completed")
+        log_metadata({f"{SUBMITTED_BY}first": TUNING}, run_id_name_or_prefix=run.id)
+        return Client().get_pipeline_run(run.id)
+
+    def test_jobs_that_are_billed_are_told_by_step(self, begin):
+        cloud = Cloud(execution("succeeded", job("first"), job("second")))
+        cloud.charges = {"first": [AWAY, charge(7)], "second": [None]}
+        runs = runs_in(cloud)
+
+        charges = runs.charges(runs.look(begin().id))
+
+        assert charges == {"first": (job("first"), charge(7))}
+
+    def test_what_a_step_submitted_is_billed_too(self, tuning):
+        cloud = Cloud(execution("succeeded", job("first")))
+        cloud.submitted = [execution("succeeded", job(""))]
+        cloud.charges = {"first": [charge(7)], "": [charge(70)]}
+        runs = runs_in(cloud)
+
+        charges = runs.charges(runs.look(tuning.id))
+
+        assert {name: found.seconds for name, (_, found) in charges.items()} == {
+            "first": 7,
+            "first, submitted": 70,
+        }
+        assert cloud.stopped == []
+
+    def test_what_a_step_left_behind_is_stopped_and_then_billed(self, tuning):
+        cloud = Cloud(KILLED)
+        cloud.submitted = [
+            AWAY,
+            *(execution(state, job("")) for state in ("running", "stopping", "stopped")),
+        ]
+        cloud.charges = {"first": [None], "": [charge(70)]}
+        runs = runs_in(cloud)
+
+        charges = runs.charges(runs.look(tuning.id))
+
+        assert list(charges) == ["first, submitted"]
+        assert cloud.stopped == [TUNING]
+
+    def test_what_a_step_submitted_is_stopped_with_its_run(self, tuning):
+        cloud = Cloud(RUNNING)
+
+        runs_in(cloud).stop(tuning)
+
+        assert cloud.stopped == [ARN, TUNING]
+
+    @pytest.mark.parametrize("end", [execution("succeeded", job("")), KILLED, STOPPED], ids=str)
+    def test_it_is_kept_with_the_run_however_that_ended(self, begin, end):
+        (ended,) = end.jobs
+        cloud = Cloud(end)
+        cloud.charges = {ended.step: [charge(3600), AssertionError()]}
+        runs, run = runs_in(cloud), begin(first="running")
+
+        kept = record_cost(runs, runs.look(run.id))
+        again = record_cost(runs, runs.look(run.id))
+
+        (name,) = kept.run_metadata["jobs"]
+        # AWS's own bill: 0.257 USD an hour
+        assert name == (ended.step or "all steps")
+        assert billed_jobs(kept)[name].usd == 0.257
+        assert kept.run_metadata["cost_usd"] == "0.2570"
+        assert again == kept
+
+    def test_a_run_of_this_machine_has_none(self, begin):
+        runs = runs_in(Cloud())
+
+        kept = record_cost(runs, runs.look(begin(arn=None, first="completed").id))
+
+        assert billed_jobs(kept) == {}
+        assert "cost_usd" not in kept.run_metadata
 
 
 class TestReasons:
