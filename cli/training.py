@@ -35,8 +35,8 @@ def run_training(
     settings = load_settings(config or CONFIG, TrainingSettings, overrides)
     planned = read_stack(stack)
     if dry_run:
-        _print_plan(settings, planned, data)
-    require_within(planned, settings, max_usd)
+        _print_plan(settings, planned, data, execution)
+    require_within(planned, settings, execution, max_usd)
     if dry_run:
         return
 
@@ -83,7 +83,7 @@ def run_training(
         tell_outcome(run, stack_file, summary)
 
 
-def _print_plan(settings: TrainingSettings, stack: StackFile, data: str) -> None:
+def _print_plan(settings: TrainingSettings, stack: StackFile, data: str, execution: str) -> None:
     steps = _steps(settings)
     for title, lines in (
         ("steps", steps),
@@ -94,7 +94,7 @@ def _print_plan(settings: TrainingSettings, stack: StackFile, data: str) -> None
         click.echo(f"{title}:")
         for line in lines:
             click.echo(f"  {line}")
-    show_plan(stack, settings, steps)
+    show_plan(stack, settings, execution, steps)
     click.echo("nothing was touched")
 
 

@@ -1,6 +1,6 @@
 """What the jobs of a run cost: before it, by what steps take, and after it, by what AWS bills."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from bank_marketing.config import NonNegative, Positive, Settings, parse_settings, read_values
 from bank_marketing.errors import SettingsError
 from platforms.base import Charge
-from stacks.files import DEFAULT, SageMakerFile, StackFile
+from stacks.files import JobFile
 
 PRICES = Path(__file__).parent / "prices.yaml"
 DURATIONS = Path(__file__).parent / "durations.yaml"
@@ -76,10 +76,19 @@ class Durations(Settings):
 
 
 @dataclass(frozen=True)
+class Task:
+    """What runs on a kind of machine, and for how many seconds AWS bills all of them together."""
+
+    name: str
+    job: JobFile
+    billed_s: float
+
+
+@dataclass(frozen=True)
 class PlannedJob:
     """A job to come: what AWS will bill, in seconds and USD; no USD if the price is unknown."""
 
-    step: str
+    name: str
     use: Use
     instance_type: str
     spot: bool
@@ -123,34 +132,23 @@ def load_durations() -> Durations:
     return parse_settings(read_values(DURATIONS), DURATIONS, Durations)
 
 
-def plan(
-    stack: StackFile,
-    sagemaker: SageMakerFile,
-    seconds: Mapping[str, float],
-    *,
-    start_s: float,
-    prices: PriceTable,
-) -> Plan:
-    """Return what the steps cost as jobs of their own.
+def plan(region: str, tasks: Iterable[Task], prices: PriceTable) -> Plan:
+    """Return what tasks cost in a region.
 
-    Spot instances are charged as if on demand and a warm machine for all of its time: the most
-    that it can be. Storage, requests and tries after a failure are not in it. `seconds` is what
-    each step computes, `start_s` what AWS bills of a job before its step begins.
+    Spot instances are charged as if on demand: the most that it can be. Storage, requests and tries
+    after a failure are not in it.
     """
-    region = str(stack.components["orchestrator"].config.get("region"))
     jobs = []
-    for step, step_s in seconds.items():
-        job = sagemaker.step_jobs.get(step, sagemaker.step_jobs[DEFAULT])
-        billed_s = start_s + step_s + job.keep_alive_s
-        price = prices.find(region, job.type, job.instance_type)
+    for task in tasks:
+        price = prices.find(region, task.job.type, task.job.instance_type)
         jobs.append(
             PlannedJob(
-                step=step,
-                use=job.type,
-                instance_type=job.instance_type,
-                spot=job.spot,
-                billed_s=billed_s,
-                usd=price.usd * billed_s / 3600 if price else None,
+                name=task.name,
+                use=task.job.type,
+                instance_type=task.job.instance_type,
+                spot=task.job.spot,
+                billed_s=task.billed_s,
+                usd=price.usd * task.billed_s / 3600 if price else None,
                 price_date=prices.sources[price.source].date if price else None,
             )
         )

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from bank_marketing.dataset import synthetic_source
+from stacks import files
 from stacks.cost import load_durations
 from stacks.doctor.resources import STEPS_AT_ONCE
-from tests.conftest import _forget_open_store
+from tests.conftest import Outcome, _forget_open_store
 from tests.unit.test_stack_files import VARIABLES
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("zenml_home")]
@@ -77,6 +78,69 @@ def test_trials_take_time(run, nobody_answers):
     # 108 s, and 100 trials of 1.2 s
     (row,) = [line for line in outcome.output.splitlines() if "tune_hyperparameters │" in line]
     assert " 3.8 " in row
+
+
+def minutes(outcome: Outcome) -> dict[str, float]:
+    """Return what each job is billed for, as it was printed."""
+    lines = [line.split("│") for line in outcome.output.splitlines() if line.startswith("│")]
+    return {name.strip(): float(billed) for _, name, _, _, billed, _, _ in lines}
+
+
+def test_jobs_that_steps_submit_are_billed_and_waited_for(run, nobody_answers):
+    outcome = run(
+        *DRY,
+        *("--set", "tuning.backend=sagemaker", "--set", "tuning.trials=3"),
+        *("--set", "training.backend=sagemaker"),
+    )
+
+    planned = minutes(outcome)
+    # 3 trials of 108 s and 1.2 s; in two rounds, of 150 s more each, beside the step's own 108 s
+    assert planned["tune_hyperparameters, submitted"] == 5.5
+    assert planned["tune_hyperparameters"] == 10.4
+    # 108 s and 1.8 s; and 150 s more for the step that waits, which has 108 s and 1.8 s as well
+    assert planned["train_model, submitted"] == 1.8
+    assert planned["train_model"] == 6.2
+
+
+def test_a_tuning_job_ends_at_its_timeout(run, nobody_answers):
+    many = ("--set", "tuning.backend=sagemaker", "--set", "tuning.trials=500")
+    outcome = run(*DRY, *many)
+
+    # 600 s, on two machines; the step is billed for its own start as well
+    assert minutes(outcome)["tune_hyperparameters, submitted"] == 20
+    assert minutes(outcome)["tune_hyperparameters"] == 11.8
+
+
+def test_a_machine_that_is_kept_warm_is_paid_for(run, nobody_answers, monkeypatch, tmp_path):
+    text = (files.FOLDER / "sagemaker.yaml").read_text()
+    warm = text.replace(
+        "7200, spot: false, keep_alive_s: 0", "7200, spot: false, keep_alive_s: 600"
+    )
+    (tmp_path / "sagemaker.yaml").write_text(warm)
+    monkeypatch.setattr(files, "FOLDER", tmp_path)
+
+    outcome = run(*DRY)
+
+    # 108 s, and 600 s after it
+    assert minutes(outcome)["tune_hyperparameters"] == 11.8
+
+
+def test_a_single_job_starts_one_machine(run, nobody_answers):
+    outcome = run(*DRY, "--execution", "single-job")
+    refused = run(*DRY, "--execution", "single-job", "--max-usd", "0.004")
+    cheap = run(*DRY, "--execution", "single-job", "--max-usd", "0.005")
+
+    # 108 s and 22.4 s, at 0.128 USD an hour: 0.0046 USD
+    assert minutes(outcome) == {"all steps": 2.2, "total": 2.2}
+    assert (refused.exit_code, cheap.exit_code) == (1, 0)
+
+
+def test_what_is_emulated_costs_nothing_and_says_what_amazon_would_ask(run, nobody_answers):
+    outcome = run(*DRY, "--stack", "sagemaker-emulated", "--max-usd", "0")
+
+    assert minutes(outcome)["total"] == 22
+    assert "the emulator bills nothing: this is what Amazon would" in outcome.output
+    assert outcome.exit_code == 0
 
 
 def test_an_unknown_price_is_said_and_no_total_is_made_up(run, nobody_answers, monkeypatch):

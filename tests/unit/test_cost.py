@@ -8,7 +8,7 @@ from bank_marketing.errors import SettingsError
 from platforms.base import Charge
 from stacks import cost
 from stacks.cost import PriceTable
-from stacks.files import SageMakerFile, StackFile, load_stack
+from stacks.files import StackFile, load_stack
 from tests.unit.test_stack_files import VARIABLES
 
 PRICES = PriceTable.model_validate(
@@ -32,22 +32,18 @@ def stack() -> StackFile:
     return load_stack("sagemaker", VARIABLES)
 
 
-def plan(stack: StackFile, seconds: dict[str, float], **jobs: dict[str, object]) -> cost.Plan:
+def plan(stack: StackFile, seconds: dict[str, float]) -> cost.Plan:
+    """Plan steps as the jobs that the stack has for them, each billed for some seconds."""
     assert stack.sagemaker is not None
-    changed = {
-        step: stack.sagemaker.step_jobs[step].model_copy(update=update)
-        for step, update in jobs.items()
-    }
-    sagemaker: SageMakerFile = stack.sagemaker.model_copy(
-        update={"step_jobs": stack.sagemaker.step_jobs | changed}
-    )
-    return cost.plan(stack, sagemaker, seconds, start_s=100, prices=PRICES)
+    jobs = stack.sagemaker.step_jobs
+    tasks = [cost.Task(step, jobs.get(step, jobs["default"]), s) for step, s in seconds.items()]
+    return cost.plan("eu-west-1", tasks, PRICES)
 
 
-def test_a_plan_has_a_job_for_each_step_and_their_sum(stack):
-    planned = plan(stack, {"split_data": 260, "tune_hyperparameters": 620})
+def test_a_plan_has_a_job_for_each_task_and_their_sum(stack):
+    planned = plan(stack, {"split_data": 360, "tune_hyperparameters": 720})
 
-    assert [(job.step, job.use, job.instance_type) for job in planned.jobs] == [
+    assert [(job.name, job.use, job.instance_type) for job in planned.jobs] == [
         ("split_data", "processing", "ml.m5.large"),
         ("tune_hyperparameters", "training", "ml.m5.xlarge"),
     ]
@@ -55,12 +51,6 @@ def test_a_plan_has_a_job_for_each_step_and_their_sum(stack):
     # 0.1 USD/h * 360 s + 0.2 USD/h * 720 s
     assert planned.usd == pytest.approx(0.01 + 0.04)
     assert planned.jobs[0].price_date == date(2026, 1, 31)
-
-
-def test_a_machine_that_is_kept_warm_is_paid_for(stack):
-    planned = plan(stack, {"tune_hyperparameters": 620}, tune_hyperparameters={"keep_alive_s": 900})
-
-    assert planned.billed_s == 100 + 620 + 900
 
 
 def test_a_sum_with_an_unknown_price_is_unknown(stack):
@@ -73,14 +63,14 @@ def test_a_sum_with_an_unknown_price_is_unknown(stack):
 
 class TestLimit:
     def test_a_run_at_the_limit_may_go(self, stack):
-        planned = plan(stack, {"split_data": 3500})
+        planned = plan(stack, {"split_data": 3600})
 
         assert planned.usd == pytest.approx(0.1)
         cost.require_affordable(planned, 0.1)
 
     def test_a_run_above_it_is_refused(self, stack):
         with pytest.raises(SettingsError, match=r"about 0\.10 USD, more than --max-usd 0\.09; "):
-            cost.require_affordable(plan(stack, {"split_data": 3500}), 0.09)
+            cost.require_affordable(plan(stack, {"split_data": 3600}), 0.09)
 
     def test_a_run_of_unknown_cost_is_refused(self, stack):
         with pytest.raises(SettingsError, match=r"no price of ml\.m5\.large for training in eu-w"):
