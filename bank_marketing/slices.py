@@ -238,18 +238,31 @@ def no_slice_lost(
     """Say whether no slice loses more than `margin` of ROC-AUC beyond chance.
 
     A slice counts as lost if even the upper bound of its difference is a larger loss. The bounds
-    are those that hold together with one-sided `confidence` (Bonferroni).
+    are those that hold together with one-sided `confidence` (Bonferroni). Slices that lose more
+    than the margin, but maybe by chance, are named.
     """
     each = 1 - (1 - confidence) / max(1, len(differences))
-    lost = [
-        f"{slice_.column} {slice_.level} ({slice_.roc_auc.difference.value:+.4f}, at most "
-        f"{slice_.roc_auc.upper_bound(each):+.4f})"
-        for slice_ in differences
-        if slice_.roc_auc.upper_bound(each) < -margin
-    ]
-    found = f"{len(lost)} of {len(differences)} slices lose more than {margin:g} of roc_auc"
-    statement = f"{found} beyond chance: {', '.join(lost)}" if lost else f"{found} beyond chance"
+    suspects = [slice_ for slice_ in differences if slice_.roc_auc.difference.value < -margin]
+    lost = [slice_ for slice_ in suspects if slice_.roc_auc.upper_bound(each) < -margin]
+    by_chance = [slice_ for slice_ in suspects if slice_ not in lost]
+
+    statement = (
+        f"{len(lost)} of {len(differences)} slices lose more than {margin:g} of roc_auc beyond "
+        "chance"
+    )
+    if lost:
+        statement += f": {_named(lost, each)}"
+    if by_chance:
+        statement += f"; maybe by chance: {_named(by_chance, each)}"
     return Verdict(holds=not lost, statement=statement)
+
+
+def _named(differences: list[SliceDifference], confidence: float) -> str:
+    return ", ".join(
+        f"{each.column} {each.level} ({each.roc_auc.difference.value:+.4f}, at most "
+        f"{each.roc_auc.upper_bound(confidence):+.4f})"
+        for each in differences
+    )
 
 
 def _require_a_value_per_row(frame: pd.DataFrame, *arrays: NDArray[Any]) -> None:

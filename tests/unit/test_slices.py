@@ -370,7 +370,17 @@ def test_the_same_loss_can_be_chance_among_many_slices():
 
     # At 99.5 % for each of ten: -0.2 + 2.5758 * 0.05 = -0.0712.
     assert verdict.holds
-    assert verdict.statement == "0 of 10 slices lose more than 0.1 of roc_auc beyond chance"
+    assert verdict.statement == (
+        "0 of 10 slices lose more than 0.1 of roc_auc beyond chance; "
+        "maybe by chance: job student (-0.2000, at most -0.0712)"
+    )
+
+
+def test_slices_that_lose_no_more_than_the_margin_are_not_named():
+    verdict = no_slice_lost((difference(-0.1, 0.05),), margin=0.1, confidence=0.95)
+
+    assert verdict.holds
+    assert verdict.statement == "0 of 1 slices lose more than 0.1 of roc_auc beyond chance"
 
 
 @pytest.mark.parametrize("short", ["answers", "scores"])
