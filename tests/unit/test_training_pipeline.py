@@ -28,6 +28,11 @@ def test_the_test_set_is_read_by_one_step_only(prepared):
     assert readers(prepared, "test_set") == {"evaluate_model"}
 
 
+def test_all_rows_together_are_split_and_replayed_and_read_by_nothing_else(prepared):
+    # The test set is among them: a step that chooses anything must not see them.
+    assert readers(prepared, "accepted_rows") == {"split_data", "backtest_model"}
+
+
 def test_the_validation_set_chooses_and_never_judges(prepared):
     assert readers(prepared, "validation_set") == {"train_model", "choose_threshold"}
 
