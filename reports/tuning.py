@@ -44,7 +44,7 @@ def render_tuning(tuning: Tuning) -> str:
 
 
 def tuning_section(tuning: Tuning) -> Section:
-    """Show the result in words, what it was found by, and the best trials."""
+    """Show the result in words, what it was found by, and all trials, the best ones first."""
     first = next((each for each in tuning.trials if each.state == "complete"), None)
     ranked = _rank(tuning)
     shares = importances(tuning)
@@ -56,7 +56,8 @@ def tuning_section(tuning: Tuning) -> Section:
         metric=_METRICS[tuning.metric],
         first=first,
         wins=_wins(tuning, first),
-        ranked=ranked[:_TABLE_ROWS],
+        ranked=ranked,
+        table_rows=_TABLE_ROWS,
         importances=shares,
         charts=_charts(tuning, ranked, shares) if ranked else {},
     )

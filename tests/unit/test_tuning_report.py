@@ -157,6 +157,20 @@ def test_trials_on_all_folds_stand_before_those_given_up(make_tuning):
     ]
 
 
+def test_every_trial_that_was_trained_is_shown_though_the_best_come_first(make_tuning):
+    trials = [trial(n, 0.2 + 0.01 * n, 0.3, depth=1 + n % 7) for n in range(25)]
+
+    document = render_tuning(make_tuning(*trials, best=trials[0]))
+
+    best, _, every = document.partition("All 25 that were trained")
+    assert [row[0] for row in Page(best).rows[-20:]] == [str(n) for n in range(20)]
+    assert [row[0] for row in Page(every).rows[-25:]] == [str(n) for n in range(25)]
+
+
+def test_a_few_trials_are_shown_once(tuning):
+    assert "<details>" not in render_tuning(tuning)
+
+
 def test_a_high_roc_auc_is_the_better_one(make_tuning):
     high, low = trial(0, 0.8, 0.8), trial(1, 0.7, 0.7)
 
@@ -169,6 +183,14 @@ def test_failures_are_told_in_words_and_escaped(tuning):
     document = render_tuning(tuning)
 
     assert "Trial 3: Out of range &lt;gamma&gt;" in document
+
+
+def test_every_failure_is_told(make_tuning):
+    failures = [trial(n, state="failed", error="no memory") for n in range(1, 9)]
+
+    text = Page(render_tuning(make_tuning(FIRST, *failures, best=FIRST))).text
+
+    assert [n for n in range(9) if f"Trial {n}: no memory" in text] == list(range(1, 9))
 
 
 def test_there_is_a_chart_for_each_hyperparameter_in_the_colours_of_the_page(tuning):
