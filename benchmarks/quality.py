@@ -1,8 +1,9 @@
 """How well the configured model ranks and calibrates, next to two peers on the same folds.
 
 The peers are logistic regression, and the hyperparameters of Amazon's sample on the same features.
-Ours holds back a part of each training fold to stop early, as in production; the peers train on
-all of it. The sample is also trained on the smaller part, which tells hyperparameters from rows.
+Ours holds back a part of each training fold to stop early and to calibrate, as in production; the
+peers train on all of it. The sample is also trained on the smaller part, which tells
+hyperparameters from rows.
 
 Source of the sample's hyperparameters:
     aws/amazon-sagemaker-examples, `xgboost_direct_marketing_sagemaker.ipynb`.
@@ -21,6 +22,7 @@ from sklearn.metrics import average_precision_score, brier_score_loss, log_loss,
 from sklearn.model_selection import StratifiedKFold, train_test_split
 
 from bank_marketing import schema
+from bank_marketing.calibration import calibrate
 from bank_marketing.config import FeatureSettings, TrainingSettings
 from bank_marketing.encoder import Encoder
 from bank_marketing.model import TermDepositClassifier, labels, train_bundle
@@ -57,9 +59,11 @@ class Result(NamedTuple):
 
 
 def ours(train: pd.DataFrame, test: pd.DataFrame, settings: TrainingSettings) -> Scores:
-    """Train as the pipeline does and score `test`."""
+    """Train and calibrate as the pipeline does and score `test`."""
     grown, watched = _hold_back(train, settings)
-    return train_bundle(grown, watched, settings.features, settings.model).probability(test)
+    trained = train_bundle(grown, watched, settings.features, settings.model)
+    calibrated, _ = calibrate(trained, watched, settings.calibration)
+    return calibrated.probability(test)
 
 
 def aws_sample(train: pd.DataFrame, test: pd.DataFrame, settings: TrainingSettings) -> Scores:

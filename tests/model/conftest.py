@@ -6,10 +6,12 @@ import pandas as pd
 import pytest
 
 from bank_marketing.bundle import Bundle
+from bank_marketing.calibration import calibrate
 from bank_marketing.config import TrainingSettings
-from bank_marketing.model import train_bundle
+from bank_marketing.model import labels, train_bundle
 from bank_marketing.split import Parts, split
 from bank_marketing.synthetic import make_table
+from bank_marketing.threshold import choose_threshold
 
 
 class Trained(NamedTuple):
@@ -35,8 +37,11 @@ def table(request: pytest.FixtureRequest) -> pd.DataFrame:
 
 @pytest.fixture(scope="session")
 def trained(table: pd.DataFrame, settings: TrainingSettings) -> Trained:
-    """The model of the default configuration."""
+    """The model of the default configuration, with its calibration and its threshold."""
     parts = split(table, settings.split)
-    return Trained(
-        train_bundle(parts.train, parts.validation, settings.features, settings.model), parts
+    bundle = train_bundle(parts.train, parts.validation, settings.features, settings.model)
+    bundle, _ = calibrate(bundle, parts.validation, settings.calibration)
+    threshold = choose_threshold(
+        labels(parts.validation), bundle.probability(parts.validation), settings.threshold
     )
+    return Trained(bundle.with_evidence(threshold=threshold.probability), parts)

@@ -36,5 +36,8 @@ def test_every_row_scores_the_same_in_training_from_the_registry_and_in_mlflow(
     expected = trained.bundle.probability(table)
 
     np.testing.assert_allclose(stored.probability(table), expected, atol=1e-7, rtol=0)
-    in_mlflow = pyfunc.predict(table)["probability"]
-    np.testing.assert_allclose(in_mlflow, expected, atol=1e-7, rtol=0)
+    in_mlflow = pyfunc.predict(table)
+    np.testing.assert_allclose(in_mlflow["probability"], expected, atol=1e-7, rtol=0)
+    called = expected >= trained.bundle.manifest.threshold
+    np.testing.assert_array_equal(in_mlflow["call"], called)
+    assert 0 < called.mean() < 1
