@@ -1,6 +1,6 @@
 """Whether one model is better than another, judged by both on the same rows."""
 
-from math import copysign, erfc, inf, sqrt
+from math import erfc, sqrt
 from statistics import NormalDist
 from typing import Any, NamedTuple
 
@@ -59,12 +59,6 @@ class RocAucDifference(Settings):
     difference: Interval
     standard_error: float
     p_value: float
-
-    @property
-    def z(self) -> float:
-        """Return the difference in standard errors; 0 if there is none, else perhaps infinite."""
-        difference, error = self.difference.value, self.standard_error
-        return difference / error if error else copysign(inf, difference) if difference else 0.0
 
     def lower_bound(self, confidence: float) -> float:
         """Return what the difference exceeds with one-sided `confidence`."""
@@ -222,18 +216,6 @@ def not_worse(difference: RocAucDifference, *, margin: float, confidence: float)
         holds=holds,
         statement=f"{_in_words(difference)}, with {_percent(confidence)} confidence at least "
         f"{bound:+.4f}, {judgement} the margin of {margin:g}",
-    )
-
-
-def better(difference: RocAucDifference, *, confidence: float) -> Verdict:
-    """Say whether the challenger is better with one-sided `confidence`."""
-    bound = difference.lower_bound(confidence)
-    holds = bound > 0
-    judgement = "better beyond chance" if holds else "not better beyond chance"
-    return Verdict(
-        holds=holds,
-        statement=f"{_in_words(difference)}, with {_percent(confidence)} confidence at least "
-        f"{bound:+.4f}: {judgement}",
     )
 
 

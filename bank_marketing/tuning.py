@@ -75,10 +75,6 @@ class Tuning(Settings):
     trials: tuple[Trial, ...]
     resumed: int
 
-    @property
-    def best_value(self) -> float | None:
-        return self.best.value if self.best else None
-
 
 def tune(
     train_set: pd.DataFrame,

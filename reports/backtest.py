@@ -6,21 +6,12 @@ from typing import TYPE_CHECKING
 
 from bank_marketing.backtest import Backtest, Baseline, Period
 from reports.charts import ACCENT, CONTRAST, INK, MUTED, in_percent, svg
-from reports.pages import Section, render_page, render_section
+from reports.pages import Section, render_section
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MISSING = float("nan")  # leaves a gap in a line
-
-
-def render_backtest(backtest: Backtest) -> str:
-    """Return one HTML document that needs no other file; equal values give equal pages."""
-    subtitle = (
-        f"{backtest.rows:,} calls of {len(backtest.periods)} months, each scored by a model "
-        "that had seen earlier calls only"
-    )
-    return render_page("The model through time", subtitle, backtest_section(backtest))
 
 
 def backtest_section(backtest: Backtest) -> Section:

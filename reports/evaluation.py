@@ -8,19 +8,12 @@ from markupsafe import Markup
 
 from bank_marketing.evaluation import Band, CalibrationBin, Curve, Evaluation, Interval
 from reports.charts import ACCENT, CONTRAST, INK, MUTED, in_percent, svg
-from reports.pages import Section, render_page, render_section
+from reports.pages import Section, render_section
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _SMALLEST_LIFT_SHARE = 0.01  # above it, lift is a figure of chance
-
-
-def render_evaluation(evaluation: Evaluation) -> str:
-    """Return one HTML document that needs no other file; equal evaluations give equal pages."""
-    return render_page(
-        "Evaluation of the model", evaluated_on(evaluation), evaluation_section(evaluation)
-    )
 
 
 def evaluation_section(evaluation: Evaluation) -> Section:

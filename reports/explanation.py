@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from bank_marketing.explanation import ColumnEffect, ExplainedCustomer, Explanation
 from reports.charts import ACCENT, CONTRAST, INK, MUTED, in_percent, svg
-from reports.pages import Section, render_page, render_section
+from reports.pages import Section, render_section
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,15 +20,6 @@ _STEPS = 8  # of a customer's score that are drawn one by one; the smaller ones 
 _ROUND = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, *(n / 10 for n in range(1, 10)), 0.95, 0.98, 0.99)
 _FINE = (*(n / 1000 for n in range(1, 10)), *(n / 100 for n in range(1, 100)))
 _MAX_TICKS = 6
-
-
-def render_explanation(explanation: Explanation) -> str:
-    """Return one HTML document that needs no other file; equal explanations give equal pages."""
-    return render_page(
-        "Explanation of the model",
-        f"{explanation.rows:,} customers the model had not seen",
-        explanation_section(explanation),
-    )
 
 
 def explanation_section(explanation: Explanation) -> Section:

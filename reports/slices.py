@@ -9,16 +9,10 @@ from markupsafe import Markup
 from bank_marketing.evaluation import Interval
 from bank_marketing.slices import FOUR_FIFTHS, Slice, Slices
 from reports.charts import ACCENT, CONTRAST, MUTED, svg
-from reports.pages import Section, render_page, render_section
+from reports.pages import Section, render_section
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-
-def render_slices(slices: Slices) -> str:
-    """Return one HTML document that needs no other file; equal values give equal pages."""
-    subtitle = f"{len(slices.slices)} groups of customers that the model had not seen"
-    return render_page("The model by groups of customers", subtitle, slices_section(slices))
 
 
 def slices_section(slices: Slices) -> Section:

@@ -265,7 +265,7 @@ def test_the_best_of_a_tuning_job_is_the_best_of_its_trials(tuned, model, search
     values = [trial.value for trial in tuned.trials]
 
     assert [trial.state for trial in tuned.trials] == ["complete"] * 6
-    assert tuned.best_value == min(values)
+    assert tuned.best.value == min(values)
     assert tuned.model == model.model_copy(update=tuned.best.hyperparameters)
     for trial in tuned.trials:
         for each in search.search_space:
@@ -287,7 +287,7 @@ def test_a_trial_is_worth_what_the_folds_of_the_step_say(tuned, contacts, settin
 
 
 def test_a_search_is_told_and_shown_like_one_of_the_step(tuned, told):
-    assert told[-1] == (6, 6, tuned.best_value, 0)
+    assert told[-1] == (6, 6, tuned.best.value, 0)
     assert len(tuned.study) <= 32
     assert "is the best: log loss" in render_tuning(tuned)
 

@@ -184,7 +184,7 @@ def test_the_model_has_the_values_of_the_best_trial_and_keeps_its_limit_of_trees
 
     assert tuned.model == model.model_copy(update=best.hyperparameters)
     assert tuned.model.n_estimators == 30
-    assert tuned.best_value == best.value
+    assert tuned.best.value == best.value
 
 
 def test_a_trial_is_trained_with_half_the_patience(tuned, contacts, settings, model, small):
@@ -214,7 +214,7 @@ def test_progress_is_reported_from_the_start_to_the_end(tuned, steps):
 
     assert (finished[0], finished[-1]) == (0, 8)
     assert finished == sorted(finished)
-    assert (steps[0].best_value, steps[-1].best_value) == (None, tuned.best_value)
+    assert (steps[0].best_value, steps[-1].best_value) == (None, tuned.best.value)
     assert (steps[0].seconds_left, steps[-1].seconds_left) == (None, 0)
 
 
@@ -229,7 +229,7 @@ def test_of_a_study_with_more_trials_than_wanted_the_first_count(tuned, search, 
 
     complete = [trial.value for trial in tuned.trials[:4] if trial.state == "complete"]
     assert fewer.trials == tuned.trials[:4]
-    assert (fewer.resumed, fewer.best_value) == (4, min(complete))
+    assert (fewer.resumed, fewer.best.value) == (4, min(complete))
 
 
 def test_one_worker_finds_the_same_again_also_when_it_is_interrupted(tuned, search, tmp_path):
@@ -308,7 +308,7 @@ def test_two_processes_share_a_study_and_agree_on_the_result(
     assert len(trials) in (24, 25)  # one may be begun by both as the last
     assert len(ours.trials) == 24
     assert {trial.number for trial in ours.trials} <= set(trials)
-    assert ours.best_value == min(trial.value for trial in ours.trials if trial.state == "complete")
+    assert ours.best.value == min(trial.value for trial in ours.trials if trial.state == "complete")
 
 
 def test_two_processes_on_one_database_lose_nothing_and_try_nothing_twice(
@@ -381,8 +381,8 @@ def test_a_combination_that_was_tried_is_not_trained_again(search, tmp_path):
 def test_roc_auc_is_maximized(search, tmp_path):
     tuning = search(tmp_path, metric="roc_auc", trials=4)
 
-    assert tuning.best_value == max(trial.value for trial in tuning.trials)
-    assert 0.6 < tuning.best_value < 0.9
+    assert tuning.best.value == max(trial.value for trial in tuning.trials)
+    assert 0.6 < tuning.best.value < 0.9
 
 
 def test_a_database_keeps_the_trials(search, tmp_path):

@@ -8,7 +8,7 @@ import pytest
 
 from bank_marketing.config import EvaluationSettings, ThresholdSettings
 from bank_marketing.evaluation import Interval, evaluate
-from reports.evaluation import render_evaluation
+from reports.run_report import render_run_report
 
 
 class Page(HTMLParser):
@@ -53,7 +53,7 @@ def evaluation():
 
 @pytest.fixture(scope="module")
 def document(evaluation):
-    return render_evaluation(evaluation)
+    return render_run_report(evaluation)
 
 
 def test_page_starts_with_the_result_in_words(document):
@@ -69,7 +69,7 @@ def test_page_starts_with_the_result_in_words(document):
 
 
 def test_page_says_when_nobody_would_be_called():
-    page = Page(render_evaluation(evaluation_at(1.0)))
+    page = Page(render_run_report(evaluation_at(1.0)))
 
     assert "No customer reaches a probability of 100.0%, so nobody would be called." in page.text
 
@@ -80,7 +80,7 @@ def test_every_metric_has_a_row_with_its_interval(evaluation):
         for number, name in enumerate(evaluation.metrics, start=1)
     }
 
-    page = Page(render_evaluation(evaluation.model_copy(update={"metrics": metrics})))
+    page = Page(render_run_report(evaluation.model_copy(update={"metrics": metrics})))
 
     expected = {(f"{n}.000", f"{n - 1}.750 to {n}.250") for n in range(1, len(metrics) + 1)}
     assert expected <= {tuple(row[1:3]) for row in page.rows}
@@ -89,7 +89,7 @@ def test_every_metric_has_a_row_with_its_interval(evaluation):
 def test_numbers_below_zero_carry_a_minus_sign(evaluation):
     loss = {**evaluation.metrics, "profit": Interval(value=-1.5, low=-2, high=-1)}
 
-    page = Page(render_evaluation(evaluation.model_copy(update={"metrics": loss})))
+    page = Page(render_run_report(evaluation.model_copy(update={"metrics": loss})))
 
     assert (
         "Profit per customer \N{MINUS SIGN}1.50 \N{MINUS SIGN}2.00 to \N{MINUS SIGN}1.00"
@@ -98,7 +98,7 @@ def test_numbers_below_zero_carry_a_minus_sign(evaluation):
 
 
 def test_confusion_matrix_shows_who_was_called():
-    page = Page(render_evaluation(evaluation_at(0.85)))
+    page = Page(render_run_report(evaluation_at(0.85)))
 
     # Only the first row is called, rightly; two of three subscribers are not.
     counts = {name: [cell.split()[0] for cell in cells] for name, *cells in page.rows if cells}
@@ -130,12 +130,12 @@ def test_identifiers_are_unique_within_the_page(document):
 
 
 def test_equal_evaluations_give_equal_pages(evaluation, document):
-    assert render_evaluation(evaluation.model_copy(deep=True)) == document
+    assert render_run_report(evaluation.model_copy(deep=True)) == document
 
 
 def test_text_from_data_is_escaped(evaluation):
     report = {"<b>": evaluation.report["yes"]}
 
-    document = render_evaluation(evaluation.model_copy(update={"report": report}))
+    document = render_run_report(evaluation.model_copy(update={"report": report}))
 
     assert "&lt;b&gt;" in document

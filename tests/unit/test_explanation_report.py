@@ -13,7 +13,8 @@ from bank_marketing.explanation import (
     Explanation,
     FeatureEffect,
 )
-from reports.explanation import explanation_section, render_explanation
+from reports.explanation import explanation_section
+from reports.pages import render_page
 
 
 def column(name, contribution, direction, *labels):
@@ -60,9 +61,13 @@ def explanation() -> Explanation:
     )
 
 
+def page_of(explanation):
+    return render_page("A page", "", explanation_section(explanation))
+
+
 @pytest.fixture(scope="module")
 def document(explanation) -> str:
-    return render_explanation(explanation)
+    return page_of(explanation)
 
 
 def words(document):
@@ -102,7 +107,7 @@ def test_every_column_says_in_which_direction_it_works(document):
 def test_a_model_that_looks_at_nothing_can_be_shown(explanation):
     idle = column("month", 0.0, None, "mar")
 
-    document = render_explanation(explanation.model_copy(update={"columns": (idle,)}))
+    document = page_of(explanation.model_copy(update={"columns": (idle,)}))
 
     assert "A score depends most on month: 0% of all" in words(document)
 
@@ -156,7 +161,7 @@ def test_equal_explanations_give_equal_sections(explanation):
 def test_text_from_data_is_escaped(explanation):
     strange = column("<b>", 1.0, None, "<i>")
 
-    document = render_explanation(explanation.model_copy(update={"columns": (strange,)}))
+    document = page_of(explanation.model_copy(update={"columns": (strange,)}))
 
     assert "&lt;b&gt;" in document
     assert re.findall("<b>|<i>", document) == []

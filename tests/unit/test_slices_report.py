@@ -7,7 +7,8 @@ import pytest
 
 from bank_marketing.config import EvaluationSettings, SliceSettings
 from bank_marketing.slices import slice_report
-from reports.slices import render_slices
+from reports.pages import render_page
+from reports.slices import slices_section
 
 
 def report(*, min_rows=10, threshold=0.5):
@@ -34,9 +35,13 @@ def words(document):
     return " ".join(unescape(re.sub(r"<[^>]*>", " ", body)).split())
 
 
+def page_of(slices):
+    return render_page("A page", "", slices_section(slices))
+
+
 @pytest.fixture(scope="module")
 def document():
-    return render_slices(report())
+    return page_of(report())
 
 
 def test_section_starts_with_what_stands_out(document):
@@ -63,11 +68,11 @@ def test_fairness_is_read_by_the_four_fifths_rule(document):
 
 
 def test_nobody_called_is_said():
-    assert "nobody called" in words(render_slices(report(threshold=0.9)))
+    assert "nobody called" in words(page_of(report(threshold=0.9)))
 
 
 def test_groups_that_are_all_too_small_leave_no_chart():
-    document = render_slices(report(min_rows=50))
+    document = page_of(report(min_rows=50))
 
     assert "No group is large enough to be judged." in words(document)
     assert "No sensitive column has two groups" in words(document)
@@ -89,4 +94,4 @@ def test_page_needs_no_other_file(document):
 
 
 def test_equal_slices_give_equal_pages(document):
-    assert render_slices(report()) == document
+    assert page_of(report()) == document

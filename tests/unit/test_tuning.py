@@ -37,7 +37,7 @@ def test_without_trials_the_model_section_is_the_result(plan, settings, tmp_path
     tuning = plan()
 
     assert tuning.model == settings.model
-    assert (tuning.best_value, tuning.trials, tuning.resumed) == (None, (), 0)
+    assert (tuning.best, tuning.trials, tuning.resumed) == (None, (), 0)
     assert list(tmp_path.iterdir()) == []
 
 
