@@ -51,7 +51,7 @@ Measure = Callable[[Answers, Scores], Metrics]
 
 # Shuffled rows change their month so often that they seem to span decades.
 _MOST_YEARS = 30
-_CADENCES = (1, 3, 6, None)  # months from one training to the next; None: there is no next
+CADENCES = (1, 3, 6, None)  # months from one training to the next; None: there is no next
 _MONTHS_OF_YEAR = next(
     column.categories
     for column in schema.COLUMNS
@@ -156,7 +156,7 @@ class Backtest(Settings):
     def answer(self) -> str:
         """Say how often this model must be retrained, and why."""
         needed = self.needed_cadence
-        reached = f"reaches ROC-AUC {_words(needed.roc_auc)}"
+        reached = f"reaches ROC-AUC {needed.roc_auc.in_words()}"
         if needed is self.cadences[-1]:
             return (
                 f"This model need not be retrained: the first {reached}. "
@@ -171,7 +171,7 @@ class Backtest(Settings):
 
     def _compared(self, cadence: Cadence, verdict: str) -> str:
         return (
-            f"differs by {_signed(cadence.difference)} from retraining every month, which "
+            f"differs by {cadence.difference.in_words('+.3f')} from retraining every month, which "
             f"{verdict} loss of more than the {self.settings.max_roc_auc_loss:g} that is accepted. "
             "That is with one model.seed; with another the answer may differ."
         )
@@ -241,7 +241,7 @@ def backtest(
     """
     months = find_months(data)
     turns = plan_turns(months, settings)
-    cadences = {every: plan_by_months(months, settings, every) for every in _CADENCES}
+    cadences = {every: plan_by_months(months, settings, every) for every in CADENCES}
 
     encoder = Encoder.from_schema(economic_indicators=features.economic_indicators)
     encoded = without_zeros(encoder.encode(data), numbers=len(encoder.numbers))
@@ -482,11 +482,3 @@ def _cadence(
         roc_auc=roc_auc(answers, scores[every]).interval(confidence),
         difference=compared.difference,
     )
-
-
-def _words(interval: Interval) -> str:
-    return f"{interval.value:.3f} ({interval.low:.3f} to {interval.high:.3f})"
-
-
-def _signed(difference: Interval) -> str:
-    return f"{difference.value:+.3f} ({difference.low:+.3f} to {difference.high:+.3f})"

@@ -13,7 +13,7 @@ from sklearn.model_selection import StratifiedKFold
 from bank_marketing.bundle import Bundle, Isotonic, Platt
 from bank_marketing.config import CalibrationSettings, Settings
 from bank_marketing.errors import DataError
-from bank_marketing.evaluation import FloatArray
+from bank_marketing.evaluation import FloatArray, log_losses
 from bank_marketing.model import labels
 
 Method = Literal["none", "platt", "isotonic"]
@@ -92,7 +92,7 @@ def choose_method(margins: FloatArray, labels: Labels, *, seed: int) -> Calibrat
         )
     drawn = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed)
     folds = tuple(drawn.split(margins, labels))
-    without = _losses(_out_of_fold("none", margins, labels, folds), labels)
+    without = _losses("none", margins, labels, folds)
     trials = tuple(
         _trial(method, margins, labels, folds, without) for method in ("platt", "isotonic")
     )
@@ -158,7 +158,7 @@ def _fit_isotonic(margins: FloatArray, labels: Labels, low: float, high: float) 
 def _trial(
     method: Method, margins: FloatArray, labels: Labels, folds: Folds, without: FloatArray
 ) -> CalibrationTrial:
-    losses = _losses(_out_of_fold(method, margins, labels, folds), labels)
+    losses = _losses(method, margins, labels, folds)
     gains = without - losses
     return CalibrationTrial(
         method=method,
@@ -168,18 +168,10 @@ def _trial(
     )
 
 
-def _out_of_fold(method: Method, margins: FloatArray, labels: Labels, folds: Folds) -> FloatArray:
-    """Return the probability of each row by a map that was fitted without it."""
+def _losses(method: Method, margins: FloatArray, labels: Labels, folds: Folds) -> FloatArray:
+    """Return the log loss of each row, shape (n,), by a map that was fitted without it."""
     probabilities = np.empty(margins.size)
     for rest, fold in folds:
         fitted = fit_calibration(method, margins[rest], labels[rest]) or _UNCALIBRATED
         probabilities[fold] = fitted.probability(margins[fold])
-    return probabilities
-
-
-def _losses(probabilities: FloatArray, labels: Labels) -> FloatArray:
-    """Return the log loss of each row, shape (n,)."""
-    losses: FloatArray = -np.log(
-        np.where(labels == 1, probabilities, 1 - probabilities).clip(np.finfo(np.float64).eps)
-    )
-    return losses
+    return log_losses(np.where(labels == 1, probabilities, 1 - probabilities))

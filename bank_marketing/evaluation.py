@@ -33,6 +33,10 @@ class Interval(Settings):
     low: float
     high: float
 
+    def in_words(self, form: str = ".3f") -> str:
+        """Write the numbers as `form` says, the bounds in brackets."""
+        return f"{self.value:{form}} ({self.low:{form}} to {self.high:{form}})"
+
 
 class ConfusionMatrix(Settings):
     """Numbers of customers by what was true and what was predicted."""
@@ -303,8 +307,14 @@ def _rank(
 
 def _losses(p: FloatArray) -> FloatArray:
     """Return log loss and Brier score, shape (m, 2), by the probability of what came true."""
+    return np.stack([log_losses(p), (1 - p) ** 2], axis=1)
+
+
+def log_losses(p: FloatArray) -> FloatArray:
+    """Return the log loss of each row, in nats, by the probability of what came true."""
     epsilon = np.finfo(np.float64).eps  # being certain and wrong costs 36 nats, not infinity
-    return np.stack([-np.log(p.clip(epsilon, 1 - epsilon)), (1 - p) ** 2], axis=1)
+    losses: FloatArray = -np.log(p.clip(epsilon, 1 - epsilon))
+    return losses
 
 
 def _sample(ranking: _Ranking) -> FloatArray:

@@ -12,7 +12,7 @@ from bank_marketing.backtest import Backtest, Period
 from bank_marketing.bundle import Manifest
 from bank_marketing.config import FeatureSettings, Settings
 from bank_marketing.dataset import DataOrigin
-from bank_marketing.evaluation import Evaluation, Interval, wilson_interval
+from bank_marketing.evaluation import Evaluation, wilson_interval
 from bank_marketing.gate import GateDecision
 from bank_marketing.slices import Slice, Slices
 from bank_marketing.validation import ValidationSummary
@@ -109,8 +109,8 @@ def _limits_through_time(card: ModelCard) -> Iterator[str]:
     test = card.evaluation.metrics["roc_auc"]
     if ours.high < test.low:
         yield (
-            f"Through time its ROC AUC is {_words(ours)}, on the test set {_words(test)}: in use, "
-            "expect the former."
+            f"Through time its ROC AUC is {ours.in_words()}, on the test set {test.in_words()}: "
+            "in use, expect the former."
         )
     within = backtest.roc_auc_within_months
     if within is not None and within < ours.low:
@@ -123,7 +123,7 @@ def _limits_through_time(card: ModelCard) -> Iterator[str]:
         if theirs.value >= ours.value:
             yield (
                 f"Through time a baseline does no worse: “{name.replace('_', ' ')}” has ROC AUC "
-                f"{_words(theirs)}, this model {_words(ours)}."
+                f"{theirs.in_words()}, this model {ours.in_words()}."
             )
     judged = [period.metrics["roc_auc"] for period in backtest.periods if period.metrics]
     unclear = sum(interval.low <= _CHANCE for interval in judged)
@@ -164,8 +164,8 @@ def _limits_of_decisions(evaluation: Evaluation) -> Iterator[str]:
     profit = evaluation.metrics["profit"]
     if profit.low <= 0:
         yield (
-            f"Calling at the threshold may not pay: the profit per customer is {profit.value:.2f} "
-            f"({profit.low:.2f} to {profit.high:.2f})."
+            "Calling at the threshold may not pay: the profit per customer is "
+            f"{profit.in_words('.2f')}."
         )
 
 
@@ -179,7 +179,7 @@ def _limits_of_groups(slices: Slices) -> Iterator[str]:
         if slices.is_uneven(each):
             yield (
                 f"By {each.column}, the group called least is called "
-                f"{_words(each.impact_ratio, digits=2)} times as often as the one called most: "
+                f"{each.impact_ratio.in_words('.2f')} times as often as the one called most: "
                 "less than four fifths, beyond chance."
             )
 
@@ -190,7 +190,3 @@ def _share(month: Period) -> float:
 
 def _date(month: Period) -> str:
     return f"{month.month} of year {month.year}"
-
-
-def _words(interval: Interval, digits: int = 3) -> str:
-    return f"{interval.value:.{digits}f} ({interval.low:.{digits}f} to {interval.high:.{digits}f})"

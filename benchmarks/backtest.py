@@ -21,6 +21,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from xgboost import XGBClassifier
 
 from bank_marketing.backtest import (
+    CADENCES,
     Backtest,
     Metrics,
     Turn,
@@ -49,7 +50,6 @@ DENSE = BacktestSettings(
     label_delay_months=0,
     max_roc_auc_loss=0.01,
 )
-CADENCES = (1, 3, 6, None)
 
 Scores = NDArray[np.float64]
 Result = TypeVar("Result")

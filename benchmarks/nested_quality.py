@@ -11,12 +11,11 @@ from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
-from rich.table import Table
 
 from bank_marketing.config import FeatureSettings, TrainingSettings
 from bank_marketing.search import TuningProgress
 from bank_marketing.tuning import tune
-from benchmarks.quality import FOLDS, Result, Scores, cross_validate, ours
+from benchmarks.quality import FOLDS, Scores, cross_validate, ours, shown
 from benchmarks.tables import SYNTHETIC, chosen_table, production_settings, read
 
 TRIALS = 50
@@ -64,7 +63,7 @@ def main() -> int:
             "as configured": cross_validate(ours, data, chosen),
         }
         columns = "with economic indicators" if economic else "default columns"
-        console.print(_shown(results, f"{columns}, {len(data):,} rows, mean of {FOLDS} folds"))
+        console.print(shown(results, f"{columns}, {len(data):,} rows, mean of {FOLDS} folds"))
         if choice != SYNTHETIC:
             result = next(iter(results.values()))
             held = result.roc_auc >= floor and result.log_loss <= MAX_LOG_LOSS[economic]
@@ -74,13 +73,6 @@ def main() -> int:
                 f"{'holds' if held else 'MISSED'}\n"
             )
     return int(missed)
-
-
-def _shown(results: dict[str, Result], title: str) -> Table:
-    table = Table("model", "ROC-AUC", "sd", "PR-AUC", "log loss", "Brier", title=title)
-    for name, result in results.items():
-        table.add_row(name, *(f"{value:.4f}" for value in result))
-    return table
 
 
 if __name__ == "__main__":

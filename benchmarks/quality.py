@@ -126,7 +126,7 @@ def main() -> int:
             name: cross_validate(candidate, table, chosen) for name, candidate in CANDIDATES.items()
         }
         columns = "with economic indicators" if economic else "default columns"
-        console.print(_shown(results, f"{columns}, {len(table):,} rows, mean of {FOLDS} folds"))
+        console.print(shown(results, f"{columns}, {len(table):,} rows, mean of {FOLDS} folds"))
         if choice != SYNTHETIC:
             held = results["ours"].roc_auc >= floor
             missed |= not held
@@ -156,7 +156,7 @@ def _measure(
     return tuple(float(metric(truth, scores)) for metric in metrics)
 
 
-def _shown(results: Mapping[str, Result], title: str) -> Table:
+def shown(results: Mapping[str, Result], title: str) -> Table:
     table = Table("model", "ROC-AUC", "sd", "PR-AUC", "log loss", "Brier", title=title)
     for name, result in results.items():
         table.add_row(name, *(f"{value:.4f}" for value in result))
