@@ -20,21 +20,13 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from xgboost import XGBClassifier
 
-from bank_marketing.backtest import (
-    CADENCES,
-    Backtest,
-    Metrics,
-    Turn,
-    backtest,
-    find_months,
-    plan_by_months,
-    plan_turns,
-)
+from bank_marketing.backtest import Backtest, Metrics, backtest
 from bank_marketing.config import BacktestSettings, FeatureSettings, TrainingSettings
 from bank_marketing.encoder import Encoder
 from bank_marketing.folds import impatient
 from bank_marketing.model import labels
 from bank_marketing.split import draw_lots, drawn_for_validation
+from bank_marketing.turns import CADENCES, Turn, find_months, plan_by_months, plan_turns
 from benchmarks.peers import column_transformer, logistic_regression
 from benchmarks.tables import SYNTHETIC, chosen_table, production_settings, read
 
