@@ -35,8 +35,9 @@ def list_runs(last: int, stack: str) -> None:
     with heavy_imports():
         from zenml.client import Client
 
+        from registry.zenml_errors import zenml_errors
         from stacks.runs import Runs
-        from stacks.store import open_store, zenml_errors
+        from stacks.store import open_store
     open_store()
     with zenml_errors("list the runs"):
         found = Client().list_pipeline_runs(sort_by="desc:created", size=last, hydrate=True).items

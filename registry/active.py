@@ -13,6 +13,7 @@ from bank_marketing.errors import PlatformError
 from platforms.base import JobPlace, ModelRegistry, PackagePublisher, TrainingJobs
 from platforms.factory import model_registry, package_publisher, sagemaker_training_jobs
 from registry.lineage import JOB_PLACE, SUBMITTED_BY
+from registry.zenml_errors import zenml_errors
 
 
 def active_registry() -> ModelRegistry:
@@ -40,7 +41,8 @@ def study_folder() -> Iterator[Path]:
 
     A job elsewhere has no such place; there `tuning.storage` makes a search outlive it.
     """
-    store = Client().active_stack.artifact_store
+    with zenml_errors("the active stack"):
+        store = Client().active_stack.artifact_store
     if store.config.is_local:
         folder = Path(store.path) / "studies"
         folder.mkdir(exist_ok=True)
@@ -92,7 +94,8 @@ def _remember(job_arn: str) -> None:
 
 
 def _tracker() -> MLFlowExperimentTracker:
-    stack = Client().active_stack
+    with zenml_errors("the active stack"):
+        stack = Client().active_stack
     tracker = stack.experiment_tracker
     if not isinstance(tracker, MLFlowExperimentTracker):
         raise PlatformError(f"stack {stack.name!r} has no MLflow experiment tracker")

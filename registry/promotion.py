@@ -188,7 +188,7 @@ def carry_out(registry: ModelRegistry, promotion: Promotion) -> None:
     former champion, one killed after it the new one, and promoting the champion does the rest.
 
     Raises:
-        PlatformError: MLflow or SageMaker refused; says whether every registry is as it was.
+        PlatformError: A registry refused; says whether every registry is as it was.
     """
     version, former = promotion.version, promotion.former
     name, number = version.name, version.version
@@ -217,7 +217,7 @@ def approve(registry: ModelRegistry, name: str, wanted: str, reason: Reason) -> 
     Also after an earlier approval its package is approved, if SageMaker has that otherwise.
 
     Raises:
-        PlatformError: There is no such version, or MLflow or SageMaker refused.
+        PlatformError: There is no such version, or a registry refused.
     """
     version = registry.version(name, wanted)
     earlier = approval(version)

@@ -1,6 +1,7 @@
 """Register a model in every registry of its stack, each one naming the others."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import NamedTuple
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from registry.history import Reason, challenger, champion
 from registry.packages import PACKAGE, delete_package, make_challenger
 from registry.promotion import carry_out, is_synthetic, plan
 from registry.transaction import move_alias, together
+from registry.zenml_errors import zenml_errors
 from registry.zenml_versions import STAGING, set_stages, stages_of, zenml_name
 
 
@@ -45,8 +47,7 @@ def register(
         undo.callback(_forget, registry, name, run, known)
         version = registry.register(name, bundle, run, tags)
         stages = stages_of(name)
-        zenml_version_id = _create_in_zenml(version, tags)
-        undo.callback(Client().delete_model_version, zenml_version_id)
+        zenml_version_id = _create_in_zenml(version, tags, undo)
         names = {"zenml_model_version_id": str(zenml_version_id)}
         if publisher:
             facts = {
@@ -100,14 +101,16 @@ def _forget(
             registry.delete(name, version.version)
 
 
-def _create_in_zenml(version: ModelVersion, tags: Mapping[str, str]) -> UUID:
-    client = Client()
-    if not client.list_models(name=version.name).items:
-        client.create_model(version.name, save_models_to_registry=False)
-    _remove_orphan(version, tags)
-    return client.create_model_version(
-        version.name, zenml_name(version.version), tags=[f"data_source={tags['data_source']}"]
-    ).id
+def _create_in_zenml(version: ModelVersion, tags: Mapping[str, str], undo: ExitStack) -> UUID:
+    client, name = Client(), zenml_name(version.version)
+    with zenml_errors(f"create {name} of {version.name!r}"):
+        if not client.list_models(name=version.name).items:
+            client.create_model(version.name, save_models_to_registry=False)
+        _remove_orphan(version, tags)
+        undo.callback(_delete_from_zenml, version)
+        return client.create_model_version(
+            version.name, name, tags=[f"data_source={tags['data_source']}"]
+        ).id
 
 
 def _remove_orphan(version: ModelVersion, tags: Mapping[str, str]) -> None:
@@ -124,18 +127,32 @@ def _remove_orphan(version: ModelVersion, tags: Mapping[str, str]) -> None:
                 f"{name} of model {version.name!r} belongs to stack {theirs!r}, and versions of "
                 "two stacks cannot share a name; set another registry.model_name"
             )
-        client.delete_model_version(orphan.id)
+    _delete_from_zenml(version)
+
+
+def _delete_from_zenml(version: ModelVersion) -> None:
+    """Delete ZenML's version of this number; do nothing if there is none."""
+    client, name = Client(), zenml_name(version.version)
+    with zenml_errors(f"delete {name} of {version.name!r}"):
+        for found in client.list_model_versions(model=version.name, name=name).items:
+            client.delete_model_version(found.id)
 
 
 def _describe_in_zenml(
     version: ModelVersion, zenml_id: UUID, tags: Mapping[str, str], artifact_ids: tuple[UUID, ...]
 ) -> None:
-    log_metadata(
-        metadata={**tags, "mlflow_model_version": version.version, "mlflow_run_id": version.run_id},
-        model_name=version.name,
-        model_version=zenml_name(version.version),
-    )
-    for artifact_id in artifact_ids:
-        Client().zen_store.create_model_version_artifact_link(
-            ModelVersionArtifactRequest(artifact_version=artifact_id, model_version=zenml_id)
+    name = zenml_name(version.version)
+    with zenml_errors(f"describe {name} of {version.name!r}"):
+        log_metadata(
+            metadata={
+                **tags,
+                "mlflow_model_version": version.version,
+                "mlflow_run_id": version.run_id,
+            },
+            model_name=version.name,
+            model_version=name,
         )
+        for artifact_id in artifact_ids:
+            Client().zen_store.create_model_version_artifact_link(
+                ModelVersionArtifactRequest(artifact_version=artifact_id, model_version=zenml_id)
+            )

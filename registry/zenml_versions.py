@@ -9,6 +9,7 @@ from zenml.enums import ModelStages
 from zenml.utils.pagination_utils import depaginate
 
 from registry.history import HISTORY, Event
+from registry.zenml_errors import zenml_errors
 
 PRODUCTION = ModelStages.PRODUCTION.value
 STAGING = ModelStages.STAGING.value
@@ -23,9 +24,10 @@ def zenml_name(version: str) -> str:
 
 def stages_of(model: str) -> dict[str, str]:
     """Return the stage of every version by its name; none of a model that ZenML does not know."""
-    if not Client().list_models(name=model).items:
-        return {}
-    versions = depaginate(Client().list_model_versions, model=model)
+    with zenml_errors(f"stages of {model!r}"):
+        if not Client().list_models(name=model).items:
+            return {}
+        versions = depaginate(Client().list_model_versions, model=model)
     return {str(version.name): version.stage or NONE for version in versions}
 
 
@@ -53,21 +55,23 @@ def stage_changes(
 def set_stages(model: str, stages: Mapping[str, str]) -> None:
     """Give each version of `stages` its stage."""
     for name, stage in stages.items():
-        # ZenML has one version per stage, and archives who is in the way.
-        Client().update_model_version(model, name, stage=stage, force=True)
+        with zenml_errors(f"stage of {name} of {model!r}"):
+            # ZenML has one version per stage, and archives who is in the way.
+            Client().update_model_version(model, name, stage=stage, force=True)
 
 
 def has_history(model: str, version: str, events: Sequence[Event]) -> bool:
     """Say whether ZenML's copy of the version's history is complete."""
-    metadata = Client().get_model_version(model, zenml_name(version)).run_metadata
+    with zenml_errors(f"history of {zenml_name(version)} of {model!r}"):
+        metadata = Client().get_model_version(model, zenml_name(version)).run_metadata
     return bool(metadata.get(HISTORY, []) == _plain(events))
 
 
 def copy_history(model: str, version: str, events: Sequence[Event]) -> None:
     """Keep `events` with the version in ZenML, where its dashboard shows them."""
-    log_metadata(
-        metadata={HISTORY: _plain(events)}, model_name=model, model_version=zenml_name(version)
-    )
+    name = zenml_name(version)
+    with zenml_errors(f"history of {name} of {model!r}"):
+        log_metadata(metadata={HISTORY: _plain(events)}, model_name=model, model_version=name)
 
 
 def _plain(events: Sequence[Event]) -> list[dict[str, Any]]:

@@ -26,8 +26,8 @@ from platforms.base import Charge, Execution, Executions, Job, OutageError
 from platforms.factory import executions
 from platforms.patience import Patience, patiently
 from registry.lineage import SUBMITTED_BY
+from registry.zenml_errors import zenml_errors
 from stacks.cost import submitted_by
-from stacks.store import zenml_errors
 
 # Servers are restarted, and networks go away for a while.
 _PATIENCE = Patience(first_pause=1, longest_pause=20, longest_outage=600)

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from requests import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 from zenml.client import Client
 from zenml.config.global_config import GlobalConfiguration
@@ -14,7 +13,6 @@ from zenml.utils.io_utils import get_global_config_directory
 from zenml.zen_stores.base_zen_store import BaseZenStore
 
 from bank_marketing.errors import PlatformError
-from platforms.base import OutageError
 
 
 def open_store() -> BaseZenStore:
@@ -30,22 +28,6 @@ def open_store() -> BaseZenStore:
             f"ZenML's store cannot be opened: {' '.join(str(error).split())}; "
             "ZENML_CONFIG_PATH and ZENML_STORE_URL say where it is"
         ) from error
-
-
-@contextmanager
-def zenml_errors(what: str) -> Iterator[None]:
-    """Translate what ZenML's client raises in the block; `what` says what is asked for.
-
-    Raises:
-        OutageError: The server does not answer.
-        PlatformError: It refuses, or there is no such thing.
-    """
-    try:
-        yield
-    except (KeyError, ZenMLBaseException) as error:
-        raise PlatformError(f"{what}: ZenML's server refused: {error}") from error
-    except (RequestException, RuntimeError) as error:  # the latter for errors of the server
-        raise OutageError(f"{what}: ZenML's server does not answer: {error}") from error
 
 
 def store_url() -> str:

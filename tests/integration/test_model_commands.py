@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -416,6 +417,79 @@ def foreign(published: Store, bundle) -> ModelVersion:
     client._tracking_client.store._hard_delete_run(version.run_id)  # as `mlflow gc` does
     client.create_model_version("foreign", "s3://elsewhere/model")
     return version
+
+
+@contextmanager
+def zenml_refusing(change: str) -> Iterator[None]:
+    """Let ZenML's database refuse a kind of change in the block."""
+    engine = Client().zen_store.engine
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            f"CREATE TRIGGER refusal BEFORE {change} BEGIN SELECT RAISE(ABORT, 'disk full'); END"
+        )
+    try:
+        yield
+    finally:
+        with engine.begin() as connection:
+            connection.exec_driver_sql("DROP TRIGGER refusal")
+
+
+class TestZenMLRefuses:
+    """Nothing is left half done where ZenML's database refuses a change in the middle."""
+
+    REFUSED = "ZenML (refused|does not answer): .* and every registry is as it was"
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            "UPDATE ON model_version WHEN NEW.name = 'v3' AND NEW.stage = 'production'",
+            "INSERT ON run_metadata",
+        ],
+    )
+    def test_no_version_is_promoted(self, store, change):
+        promotion = plan_promotion(store.registry, NAME, "3", reason())
+
+        with zenml_refusing(change), pytest.raises(PlatformError, match=self.REFUSED):
+            carry_out(store.registry, promotion)
+
+        assert (store.champion, store.stages, store.events("3")) == ("1", STAGES, [])
+
+    def test_no_version_is_approved(self, store):
+        with (
+            zenml_refusing("INSERT ON run_metadata"),
+            pytest.raises(PlatformError, match=self.REFUSED),
+        ):
+            approve(store.registry, NAME, "3", reason())
+
+        assert store.events("3") == []
+
+    @pytest.mark.parametrize(
+        ("name", "change"),
+        [
+            ("not-created", "INSERT ON model_version"),
+            ("not-described", "INSERT ON run_metadata"),
+            (
+                "not-staged",
+                "UPDATE ON model_version WHEN NEW.name = 'v2' AND NEW.stage = 'staging'",
+            ),
+        ],
+    )
+    def test_no_version_is_registered(self, store, bundle, name, change):
+        publish(store.registry, bundle, name)
+        before = store.registry.versions(name), stages_of(name)
+
+        with zenml_refusing(change), pytest.raises(PlatformError, match=self.REFUSED):
+            publish(store.registry, bundle, name)
+
+        assert (store.registry.versions(name), stages_of(name)) == before
+
+    @pytest.mark.usefixtures("store")
+    def test_a_command_says_so_in_one_line(self, promote):
+        with zenml_refusing("INSERT ON run_metadata"):
+            outcome = promote("3")
+
+        assert outcome.exit_code == 1
+        assert outcome.errors.startswith("error: history of v3 of 'bank-marketing': ZenML refused")
 
 
 @pytest.mark.usefixtures("foreign")

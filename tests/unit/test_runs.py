@@ -232,7 +232,7 @@ class TestWaiting:
         run = begin()
         Client().delete_pipeline_run(run.id)
 
-        with pytest.raises(PlatformError, match="ZenML's server refused") as refused:
+        with pytest.raises(PlatformError, match="ZenML refused") as refused:
             runs_in(Cloud(RUNNING)).look(run.id)
 
         assert not isinstance(refused.value, OutageError)
