@@ -14,7 +14,11 @@ from registry.history import HISTORY, Event, approval, history
 if TYPE_CHECKING:
     from registry.ancestry import Ancestry
 
-ROC_AUC = "test_roc_auc"
+# The two figures that stand together everywhere, by the names of their columns.
+ROC_AUC = {
+    "ROC-AUC, test set": "test_roc_auc",
+    "ROC-AUC, through time": "backtest_roc_auc",
+}
 BOUNDS = ("_low", "_high")
 
 # What decides which rows a version was tested on, beside the data.
@@ -30,7 +34,7 @@ def overview(
     packages: Mapping[str, ModelPackage],
 ) -> Table:
     """One line for each version; `packages` of SageMaker by number, if there are any."""
-    table = Table("version", "aliases", "approved", "ROC-AUC", "created (UTC)", "data", "run")
+    table = Table("version", "aliases", "approved", *ROC_AUC, "created (UTC)", "data", "run")
     table.title = name
     if packages:
         table.add_column("SageMaker")
@@ -40,7 +44,7 @@ def overview(
             version.version,
             ", ".join(version.aliases),
             f"by {approved.who}" if approved else "no",
-            _metric(facts, ROC_AUC),
+            *(_metric(facts, metric, digits=3) for metric in ROC_AUC.values()),
             version.created[:16].replace("T", " "),
             version.tags.get("data_source", ""),
             version.tags.get("zenml_run_name", ""),
@@ -177,11 +181,11 @@ def _with_intervals(facts: RunFacts) -> list[str]:
     ]
 
 
-def _metric(facts: RunFacts, name: str) -> str:
+def _metric(facts: RunFacts, name: str, digits: int = 4) -> str:
     if name not in _with_intervals(facts):
         return ""
     value, low, high = (facts.metrics[f"{name}{suffix}"] for suffix in ("", *BOUNDS))
-    return f"{value:.4f} ({low:.4f} to {high:.4f})"
+    return f"{value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
 def _package(package: ModelPackage) -> str:

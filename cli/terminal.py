@@ -9,7 +9,7 @@ from rich.panel import Panel
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 # Where nobody looks at a window, lines are not cut to one.
-_WIDTH_OF_A_FILE = 160
+_WIDTH_OF_A_FILE = 200
 
 console = Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE)
 _errors = Console(stderr=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
 
@@ -27,21 +28,28 @@ class Registries(NamedTuple):
     sagemaker: PackagePublisher | None
 
 
-def register(
-    registries: Registries,
-    name: str,
-    bundle: Bundle,
-    run: TrackedRun,
-    *,
-    tags: Mapping[str, str],
-    artifact_ids: tuple[UUID, ...],
-) -> ModelVersion:
-    """Make `bundle` the next version of `name` and the challenger in every registry, or in none.
+@dataclass(frozen=True)
+class Candidate:
+    """A model that is to be registered, and what the registries shall say of it.
+
+    `artifact_ids` are what ZenML links to the version; the metrics are few: MLflow's run has all.
+    """
+
+    bundle: Bundle
+    run: TrackedRun
+    tags: Mapping[str, str]
+    metrics: Mapping[str, float]
+    artifact_ids: tuple[UUID, ...]
+
+
+def register(registries: Registries, name: str, candidate: Candidate) -> ModelVersion:
+    """Make a candidate the next version of `name` and the challenger in every registry, or in none.
 
     Raises:
         PlatformError: A registry refused; nothing is left behind in the others.
     """
     registry, publisher = registries
+    bundle, run, tags = candidate.bundle, candidate.run, candidate.tags
     with together(f"no version of {name!r} was registered") as undo:
         known = registry.versions(name)
         undo.callback(_forget, registry, name, run, known)
@@ -56,10 +64,11 @@ def register(
                 "mlflow_model_version": version.version,
                 "mlflow_run_id": version.run_id,
                 "bundle_sha256": bundle.checksum,
+                **{metric: f"{value:.4f}" for metric, value in candidate.metrics.items()},
             }
             names[PACKAGE] = publisher.publish(version, bundle, facts)
             undo.callback(delete_package, names[PACKAGE])
-        _describe_in_zenml(version, zenml_version_id, {**tags, **names}, artifact_ids)
+        _describe_in_zenml(version, zenml_version_id, names, candidate)
         registry.tag(name, version.version, names)
         if publisher:
             make_challenger(names[PACKAGE], registry.versions(name), undo)
@@ -139,20 +148,22 @@ def _delete_from_zenml(version: ModelVersion) -> None:
 
 
 def _describe_in_zenml(
-    version: ModelVersion, zenml_id: UUID, tags: Mapping[str, str], artifact_ids: tuple[UUID, ...]
+    version: ModelVersion, zenml_id: UUID, names: Mapping[str, str], candidate: Candidate
 ) -> None:
     name = zenml_name(version.version)
     with zenml_errors(f"describe {name} of {version.name!r}"):
         log_metadata(
             metadata={
-                **tags,
+                **candidate.tags,
+                **names,
+                **candidate.metrics,
                 "mlflow_model_version": version.version,
                 "mlflow_run_id": version.run_id,
             },
             model_name=version.name,
             model_version=name,
         )
-        for artifact_id in artifact_ids:
+        for artifact_id in candidate.artifact_ids:
             Client().zen_store.create_model_version_artifact_link(
                 ModelVersionArtifactRequest(artifact_version=artifact_id, model_version=zenml_id)
             )

@@ -6,8 +6,10 @@ import mlflow
 
 from bank_marketing.bundle import Bundle
 from bank_marketing.dataset import DataOrigin
+from bank_marketing.evaluation import Interval
+from bank_marketing.experiment import flat_metrics
 from platforms.base import ModelRegistry, ModelVersion, PackagePublisher, RunRecord
-from registry.versions import Registries, register
+from registry.versions import Candidate, Registries, register
 
 
 def publish(
@@ -29,7 +31,14 @@ def publish(
         fingerprint=values["fingerprint"],
         rows=4000,
     )
-    metrics = {"test_roc_auc": 0, "test_roc_auc_low": -0.02, "test_roc_auc_high": 0.02}
+    test, backtest = (
+        Interval(value=auc, low=auc - 0.02, high=auc + 0.02)
+        for auc in (values["auc"], values["auc"] - 0.1)
+    )
+    metrics = {
+        **flat_metrics("test", {"roc_auc": test}),
+        **flat_metrics("backtest", {"roc_auc": backtest}),
+    }
     tags = {
         "zenml_run_id": "12345678-0000-0000-0000-000000000000",
         "zenml_run_name": "training-1",
@@ -46,12 +55,11 @@ def publish(
             run,
             RunRecord(
                 parameters={"model.max_depth": str(values["depth"]), "split.seed": "42"},
-                metrics={metric: values["auc"] + offset for metric, offset in metrics.items()},
+                metrics=metrics,
                 tags={},
                 data=data,
                 pages={},
             ),
         )
-        return register(
-            Registries(registry, publisher), name, bundle, run, tags=tags, artifact_ids=()
-        )
+        candidate = Candidate(bundle, run, tags=tags, metrics=metrics, artifact_ids=())
+        return register(Registries(registry, publisher), name, candidate)

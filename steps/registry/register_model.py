@@ -7,7 +7,7 @@ from bank_marketing.bundle import Bundle
 from bank_marketing.config import FeatureSettings, RegistrySettings
 from bank_marketing.dataset import DataOrigin
 from bank_marketing.evaluation import Evaluation
-from bank_marketing.experiment import Registration
+from bank_marketing.experiment import Registration, flat_metrics
 from bank_marketing.gate import GateDecision
 from bank_marketing.model_card import ModelCard
 from bank_marketing.slices import Slices
@@ -16,7 +16,7 @@ from bank_marketing.validation import ValidationReport
 from platforms.base import TrackedRun
 from registry.active import active_publisher, active_registry
 from registry.lineage import lineage_tags
-from registry.versions import Registries, crown_if_vacant, register
+from registry.versions import Candidate, Registries, crown_if_vacant, register
 from reports.model_card import markdown_model_card, render_model_card
 
 
@@ -47,14 +47,16 @@ def register_model(
     )
     inputs = get_step_context().inputs
     registry = active_registry()
-    version = register(
-        Registries(registry, active_publisher()),
-        settings.model_name,
+    candidate = Candidate(
         bundle,
         experiment,
         tags=lineage_tags(data_origin),
+        metrics=flat_metrics("test", {"roc_auc": evaluation.metrics["roc_auc"]})
+        | flat_metrics("backtest", {"roc_auc": backtest.metrics["roc_auc"]}),
         artifact_ids=tuple(inputs[name][0].id for name in ("classifier", "evaluation")),
     )
+    registries = Registries(registry, active_publisher())
+    version = register(registries, settings.model_name, candidate)
     card = ModelCard(
         name=version.name,
         version=version.version,

@@ -157,6 +157,17 @@ class TestRegistering:
 
         assert (store.registry.versions(name), stages_of(name)) == before
 
+    @pytest.mark.usefixtures("store")
+    def test_zenml_shows_the_backtest_beside_the_test_set(self):
+        shown = Client().get_model_version(NAME, "v3").run_metadata
+
+        test, backtest = (
+            [shown[f"{where}_roc_auc{bound}"] for bound in ("_low", "", "_high")]
+            for where in ("test", "backtest")
+        )
+        assert test == pytest.approx([0.77, 0.79, 0.81])
+        assert backtest == pytest.approx([0.67, 0.69, 0.71])
+
 
 class TestPromoting:
     def test_alias_and_stage_move_together(self, store, promote):
@@ -345,7 +356,8 @@ class TestReading:
 
         newest, _, oldest = (line for line in lines if "training-1" in line)
         assert "challenger" in newest
-        assert "0.7900 (0.7700 to 0.8100)" in newest
+        assert "0.790 (0.770 to 0.810)" in newest
+        assert "0.690 (0.670 to 0.710)" in newest
         assert "by " in newest
         assert "champion" in oldest
         assert "uci" in oldest

@@ -165,6 +165,14 @@ class TestRegistering:
         assert facts["data_sha256"] == version.tags["data_sha256"]
         assert in_zenml.run_metadata[PACKAGE] == arn
 
+    def test_a_package_shows_the_backtest_beside_the_test_set(self, release, sagemaker):
+        arn = release("measured").tags[PACKAGE]
+
+        facts = sagemaker.describe_model_package(ModelPackageName=arn)["CustomerMetadataProperties"]
+        shown = [facts[f"{where}_roc_auc"] for where in ("test", "backtest")]
+        assert shown == ["0.7700", "0.6700"]
+        assert facts["backtest_roc_auc_low"] == "0.6500"
+
     def test_the_group_carries_the_tags_of_the_project(self, release, sagemaker):
         release("tagged")
         release("tagged")
