@@ -103,6 +103,7 @@ def lineage_tree(ancestry: "Ancestry") -> Tree:
     zenml_run.add(f"stack {ancestry.stack}")
     zenml_run.add(f"git commit {ancestry.git_commit}")
     data = zenml_run.add(escape(f"data {ancestry.data.source} {ancestry.data.uri or ''}"))
+    data.add(f"edition {ancestry.data.edition or 'not recorded'}")
     data.add(f"sha256 {ancestry.data.sha256}")
     data.add(f"fingerprint {ancestry.data.fingerprint}")
     data.add(f"rows {ancestry.data.rows:,}" if ancestry.data.rows else "rows not recorded")
@@ -153,6 +154,7 @@ def _data(version: ModelVersion, facts: RunFacts) -> dict[str, str]:
     return {
         "source": version.tags["data_source"],
         "uri": facts.data_uri or "",
+        "edition": version.tags.get("data_edition", ""),
         "sha256": version.tags["data_sha256"],
         "fingerprint": version.tags["data_fingerprint"],
         "rows": str(facts.data_rows or ""),

@@ -9,9 +9,13 @@ from registry.packages import PACKAGE
 
 
 class DataAncestry(Settings):
-    """The table that a version learned from; see `DataOrigin`."""
+    """The table that a version learned from; see `DataOrigin`.
+
+    The edition is None for a version from before it was recorded.
+    """
 
     source: str
+    edition: str | None
     uri: str | None
     sha256: str
     fingerprint: str
@@ -67,6 +71,7 @@ def trace(registry: ModelRegistry, version: ModelVersion) -> Ancestry:
         git_commit=tags[GIT_COMMIT],
         data=DataAncestry(
             source=tags["data_source"],
+            edition=tags.get("data_edition"),
             uri=run.data_uri,
             sha256=tags["data_sha256"],
             fingerprint=tags["data_fingerprint"],

@@ -79,6 +79,7 @@ def lineage_tags(data: DataOrigin) -> dict[str, str]:
         "zenml_run_name": run.name,
         "zenml_stack": run.stack.name if run.stack else "",
         "data_source": data.origin,
+        "data_edition": data.edition,
         "data_sha256": data.sha256,
         "data_fingerprint": data.fingerprint,
         **{key: run.config.extra[key] for key in (GIT_COMMIT, TRAINING_KEY, JUDGED_AGAINST)},

@@ -44,6 +44,7 @@ def publish(
         "zenml_run_name": "training-1",
         "zenml_stack": "bank-marketing-local",
         "data_source": data.origin,
+        "data_edition": data.edition,
         "data_sha256": data.sha256,
         "data_fingerprint": data.fingerprint,
         "git_commit": "c" * 40,

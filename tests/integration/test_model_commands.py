@@ -384,6 +384,7 @@ class TestReading:
             "stack bank-marketing-local",
             f"git commit {'c' * 40}",
             "data uci https://example.org/table.csv",
+            "edition semicolon",
             f"sha256 {'a' * 64}",
             f"fingerprint {'d' * 64}",
             "rows 4,000",

@@ -203,7 +203,7 @@ class TestFirstRun:
         assert run.data.params["model.n_estimators"] == "60"
         assert run.data.metrics["test_roc_auc"] == auc["value"]
         assert run.data.metrics["test_roc_auc_low"] == auc["low"]
-        assert run.data.tags["data_source"] == "synthetic"
+        assert run.data.tags["data_source"] == run.data.tags["data_edition"] == "synthetic"
         assert [data.dataset.name for data in run.inputs.dataset_inputs] == ["synthetic"]
         assert {
             "reports/report.html",
