@@ -1,4 +1,4 @@
-"""What whoever relies on a model must know of it: all of it measured, none of it typed in.
+"""What whoever relies on a model must know of it: measured, or said of its table by the schema.
 
 Source:
     M. Mitchell et al., "Model cards for model reporting", FAT* 2019.

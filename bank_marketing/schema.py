@@ -14,6 +14,16 @@ CITATION = (
 )
 LICENCE = "CC BY 4.0"
 
+# What a model of this table is for, and what not, as its card says.
+INTENDED_USE = (
+    "To put the customers of a bank in order for a telephone campaign for term deposits, and to "
+    "say whom to call. It scores a customer before the call is made."
+)
+PROHIBITED_USE = (
+    "It is not meant for decisions about credit, prices or people, nor for another product, bank "
+    "or channel than the data are about."
+)
+
 Severity = Literal["critical", "warning"]
 
 UNKNOWN = "unknown"

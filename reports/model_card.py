@@ -58,6 +58,8 @@ def _body(card: ModelCard) -> str:
         card=card,
         metrics=_METRICS,
         columns=list(dict.fromkeys(each.column for each in card.slices.slices)),
+        intended_use=schema.INTENDED_USE,
+        prohibited_use=schema.PROHIBITED_USE,
         excluded=schema.LEAKING_COLUMNS,
         citation=schema.CITATION,
         licence=schema.LICENCE,

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bank_marketing import schema
 from bank_marketing.backtest import Backtest, Cadence, Period
 from bank_marketing.bundle import Manifest, Platt
 from bank_marketing.config import EvaluationSettings, FeatureSettings, ThresholdSettings
@@ -302,6 +303,12 @@ class TestText:
 
         assert f"| git commit | `{'c' * 40}` |" in text
         assert "judged against" not in text
+
+    def test_what_it_is_for_and_not_for_is_what_the_schema_says_of_the_table(self, card):
+        _, _, use = markdown_model_card(card).partition("## Intended use")
+
+        paragraphs = use.partition("## Factors")[0].strip().split("\n\n")
+        assert paragraphs == [schema.INTENDED_USE, schema.PROHIBITED_USE]
 
     def test_a_synthetic_model_says_so_where_its_use_is_described(self, card):
         text = markdown_model_card(changed(card, "origin", origin="synthetic"))
