@@ -8,9 +8,9 @@ from zenml.client import Client
 from zenml.models import PipelineRunResponse
 
 from bank_marketing.config import Settings
+from registry.zenml_errors import zenml_errors
 from stacks.cost import ALL_STEPS, load_prices, usd_of
 from stacks.runs import Runs, RunView
-from stacks.store import zenml_errors
 
 _JOBS = "jobs"
 _TOTAL = "cost_usd"
