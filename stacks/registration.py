@@ -16,7 +16,7 @@ from bank_marketing.config import explain
 from bank_marketing.errors import PlatformError, SettingsError
 from stacks.custom_flavors import flavor_differences, register_flavor
 from stacks.files import ComponentFile, StackFile
-from stacks.mlflow_servers import with_mlflow_arn
+from stacks.mlflow_by_name import with_mlflow_arn
 from stacks.store import open_store
 
 

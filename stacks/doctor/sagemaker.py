@@ -27,10 +27,8 @@ def looks(stack: StackFile, sagemaker: SageMakerFile) -> list[Look]:
             Look(f"bucket {name}", partial(resources.bucket, name), needs=_ACCOUNT)
             for name in resources.buckets
         ),
-        Look("MLflow address", mlflow.address),
-        Look(
-            "MLflow server", mlflow.status, ("MLflow address", *(_ACCOUNT if mlflow.is_arn else ()))
-        ),
+        Look("MLflow address", mlflow.address, needs=_ACCOUNT if mlflow.is_in_sagemaker else ()),
+        Look("MLflow server", mlflow.status, needs=("MLflow address",)),
         Look("MLflow", mlflow.answer, needs=("MLflow server",)),
     ]
     return found if stack.emulated else [*found, *_account_looks(access, resources)]

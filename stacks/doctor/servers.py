@@ -14,12 +14,17 @@ from platforms.factory import mlflow_version
 from platforms.sagemaker.checks import Account, MlflowServer
 from stacks.doctor.check import Finding, Look, ok, problem, unknown
 from stacks.files import StackFile
+from stacks.mlflow_by_name import TRACKER, mlflow_name, with_mlflow_arn
 from stacks.store import store_url
 
 ZENML = "ZenML server"
 
 _MLFLOW = re.compile(r"arn:aws[\w-]*:sagemaker:[\w-]+:\d{12}:mlflow-(tracking-server|app)/.+")
 _TIMEOUT_S = 5
+_ANOTHER = (
+    "set SAGEMAKER_MLFLOW to one that `aws sagemaker list-mlflow-tracking-servers` or "
+    "`list-mlflow-apps` names"
+)
 
 
 def zenml_looks(stack: StackFile) -> list[Look]:
@@ -31,28 +36,33 @@ def zenml_looks(stack: StackFile) -> list[Look]:
 
 
 class MlflowLooks:
-    """Looks at one MLflow server, by its address or by its ARN in SageMaker."""
+    """Looks at one MLflow server, by its address or by its ARN or name in SageMaker."""
 
     def __init__(self, stack: StackFile, account: Account) -> None:
         self._stack = stack
         self._account = account
-        self._uri = str(stack.components["experiment_tracker"].config.get("tracking_uri"))
-        self.is_arn = _MLFLOW.fullmatch(self._uri) is not None
+        uri = str(stack.components[TRACKER].config.get("tracking_uri"))
+        self.is_in_sagemaker = mlflow_name(stack) is not None or _MLFLOW.fullmatch(uri) is not None
 
     def address(self) -> Finding:
-        if self.is_arn:
-            return ok(self._uri)
-        return reach(self._uri, self._stack, "set SAGEMAKER_MLFLOW to an ARN")
+        try:
+            uri = self._uri
+        except PlatformError as error:
+            if error.__cause__ is not None:  # AWS has not told
+                raise
+            return problem(str(error), _ANOTHER)
+        if self.is_in_sagemaker:
+            return ok(uri)
+        return reach(uri, self._stack, "set SAGEMAKER_MLFLOW to an ARN")
 
     def status(self) -> Finding:
-        if not self.is_arn:
+        if not self.is_in_sagemaker:
             return ok("not one of SageMaker's")
         name = self._uri.rpartition("/")[2]
         if self._server is None:
             return problem(
                 f"there is no {self._uri}",
-                "set SAGEMAKER_MLFLOW to one that `aws sagemaker list-mlflow-tracking-servers` "
-                "or `list-mlflow-apps` names",
+                _ANOTHER,
             )
         if not self._server.is_running:
             return problem(
@@ -73,9 +83,14 @@ class MlflowLooks:
 
     def _told_by_aws(self) -> str:
         try:
-            return self._server.version if self.is_arn and self._server else ""
+            return self._server.version if self.is_in_sagemaker and self._server else ""
         except PlatformError:  # said by `status`
             return ""
+
+    @cached_property
+    def _uri(self) -> str:
+        """Its address or ARN; a name is looked up."""
+        return str(with_mlflow_arn(self._stack).components[TRACKER].config.get("tracking_uri"))
 
     @cached_property
     def _server(self) -> MlflowServer | None:

@@ -51,6 +51,7 @@ def stack(**changes: Any) -> StackFile:
         "bucket": BUCKET,
         "image": f"{IMAGE}:1",
         "mlflow": MLFLOW,
+        "tracker": "mlflow",
         "emulated": False,
     } | changes
     return StackFile(
@@ -70,7 +71,7 @@ def stack(**changes: Any) -> StackFile:
                 flavor="s3", config={"path": f"s3://{values['bucket']}/bank-marketing"}
             ),
             "experiment_tracker": ComponentFile(
-                flavor="mlflow", config={"tracking_uri": values["mlflow"]}
+                flavor=values["tracker"], config={"tracking_uri": values["mlflow"]}
             ),
         },
         sagemaker=SageMakerFile(
@@ -195,6 +196,7 @@ def aws(
             IsActive="Active",
             TrackingServerStatus="Started",
             MlflowVersion=version("mlflow"),
+            TrackingServerArn=MLFLOW,
         )
         yield before
     emulator.faults.clear()
@@ -461,6 +463,32 @@ class TestMlflow:
         assert problem.remedy == (
             "aws sagemaker start-mlflow-tracking-server --tracking-server-name team"
         )
+
+    def test_by_its_name(self):
+        checks = examine(stack(mlflow="team", tracker="sagemaker_mlflow"))
+
+        assert checks["MLflow address"].found == MLFLOW
+        assert {check.state for check in checks.values()} == {"ok"}
+
+    def test_by_the_name_of_one_that_is_stopped(self, aws):
+        aws.json(
+            "DescribeMlflowTrackingServer", IsActive="Inactive", TrackingServerStatus="Stopped"
+        )
+
+        problem = the_problem(stack(mlflow="team", tracker="sagemaker_mlflow"))
+
+        assert problem.name == "MLflow address"
+        assert problem.found.startswith("MLflow tracking server 'team' is Stopped, not active; run")
+
+    def test_by_a_name_that_nobody_may_look_up(self, emulator, aws):
+        del aws.bodies["DescribeMlflowTrackingServer"]
+        emulator.faults.add(
+            Fault("sagemaker", "DescribeMlflowTrackingServer", code="AccessDenied", status=403)
+        )
+
+        check = examine(stack(mlflow="team", tracker="sagemaker_mlflow"))["MLflow address"]
+
+        assert check.state == "unknown"
 
     def test_of_another_generation(self, aws):
         aws.json(

@@ -12,6 +12,15 @@ _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,255}")
 TRACKER: Final = "experiment_tracker"
 
 
+def mlflow_name(stack: StackFile) -> str | None:
+    """Return what the stack calls an MLflow server in SageMaker, if it does so by name."""
+    tracker = stack.components.get(TRACKER)
+    if tracker is None or tracker.flavor != "sagemaker_mlflow":
+        return None
+    uri = str(tracker.config.get("tracking_uri"))
+    return uri if _NAME.fullmatch(uri) else None  # else an address, or what the flavor refuses
+
+
 def with_mlflow_arn(stack: StackFile) -> StackFile:
     """Return `stack` with the ARN in place of the name of an MLflow server in SageMaker.
 
@@ -19,12 +28,9 @@ def with_mlflow_arn(stack: StackFile) -> StackFile:
         SettingsError: The stack does not say in which region to look.
         PlatformError: There is no such server, or it is not running.
     """
-    tracker = stack.components.get(TRACKER)
-    if tracker is None or tracker.flavor != "sagemaker_mlflow":
+    name = mlflow_name(stack)
+    if name is None:
         return stack
-    name = str(tracker.config.get("tracking_uri"))
-    if not _NAME.fullmatch(name):
-        return stack  # an address, or what the flavor refuses
     region = stack.components["orchestrator"].config.get("region")
     if region is None:
         raise SettingsError(
@@ -32,5 +38,6 @@ def with_mlflow_arn(stack: StackFile) -> StackFile:
             "orchestrator.config.region says where to look; set it, or give an ARN or an address"
         )
     arn = mlflow_arn(name, client("sagemaker", region))
+    tracker = stack.components[TRACKER]
     resolved = ComponentFile(flavor=tracker.flavor, config=tracker.config | {"tracking_uri": arn})
     return stack.model_copy(update={"components": stack.components | {TRACKER: resolved}})
