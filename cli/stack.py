@@ -8,8 +8,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from cli.environment import heavy_imports
-from cli.stacks import choose_stack, is_reachable, read_stack
+from cli.stacks import choose_stack, is_reachable, reach_stack, read_stack
 from cli.terminal import console
+from stacks.files import load_stack
 
 NAME = click.argument("name", default="local")
 MARKS = {
@@ -66,7 +67,8 @@ def show_stack(name: str) -> None:
 @click.pass_context
 def check_stack(ctx: click.Context, name: str, as_json: bool) -> None:
     """Check everything that the stack needs; exit code 1 if something is missing."""
-    stack = choose_stack(name)
+    reach_stack(name)
+    stack = load_stack(name)
     with heavy_imports():
         from stacks.doctor.examination import examine
     logging.disable(logging.WARNING)  # what libraries say on the way; a check tells what it found

@@ -263,9 +263,17 @@ def test_an_emulator_that_is_killed_in_the_middle_is_not_waited_for(checkout, em
     assert errors.splitlines()[-1] == f"error: {GONE}"
 
 
-@pytest.mark.parametrize("command", [("runs", "list"), ("model", "list"), ("dashboard",)])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("runs", "list", *EMULATED),
+        ("model", "list", *EMULATED),
+        ("dashboard", *EMULATED),
+        ("stack", "doctor", "sagemaker-emulated"),
+    ],
+)
 def test_what_is_gone_is_not_replaced_by_empty_servers(checkout, emulated, command):
-    asked = checkout.run(*command, *EMULATED)
+    asked = checkout.run(*command)
 
     assert (asked.returncode, asked.stderr) == (1, f"error: {GONE}\n")
 
