@@ -11,6 +11,7 @@ from cli.environment import heavy_imports
 from cli.stacks import choose_stack, is_reachable, reach_stack, read_stack
 from cli.terminal import console
 from stacks.files import load_stack
+from stacks.masking import masked
 
 NAME = click.argument("name", default="local")
 MARKS = {
@@ -46,7 +47,7 @@ def show_stack(name: str) -> None:
     stack = read_stack(name)
     table = Table("component", "flavor", "configuration", title=stack.name)
     for kind, component in stack.components.items():
-        table.add_row(kind, component.flavor, json.dumps(component.config))
+        table.add_row(kind, component.flavor, json.dumps(masked(component.config)))
     console.print(table)
     if not is_reachable(name):
         click.echo("its servers do not run; `python run.py emulator up` starts them")

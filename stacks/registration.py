@@ -16,6 +16,7 @@ from bank_marketing.config import explain
 from bank_marketing.errors import PlatformError, SettingsError
 from stacks.custom_flavors import flavor_differences, register_flavor
 from stacks.files import ComponentFile, StackFile
+from stacks.masking import masked
 from stacks.mlflow_by_name import with_mlflow_arn
 from stacks.store import open_store
 
@@ -171,8 +172,9 @@ def _component(kind: str, name: str) -> ComponentResponse | None:
 def _drift(wanted: ComponentFile, registered: ComponentResponse) -> list[str]:
     if registered.flavor_name != wanted.flavor:
         return [f"flavor is {registered.flavor_name}; {wanted.flavor} is wanted"]
+    found, sought = masked(registered.configuration), masked(wanted.config)
     return [
-        f"{key} is {registered.configuration.get(key)!r}; {wanted.config.get(key)!r} is wanted"
+        f"{key} is {found.get(key)!r}; {sought.get(key)!r} is wanted"
         for key in sorted(wanted.config.keys() | registered.configuration.keys())
         if registered.configuration.get(key) != wanted.config.get(key)
     ]

@@ -14,7 +14,7 @@ from zenml.integrations.mlflow.experiment_trackers import MLFlowExperimentTracke
 from zenml.models import FlavorResponse, FlavorUpdate
 
 from bank_marketing.errors import PlatformError, SettingsError
-from stacks import registration
+from stacks import files, registration
 from stacks.files import ComponentFile, StackFile, load_stack
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("zenml_home")]
@@ -276,6 +276,14 @@ class TestUsing:
         ):
             pass
 
+    def test_the_refusal_tells_no_secret(self):
+        secrets = [{"tracking_username": "ann", "tracking_password": text} for text in ("a1", "b2")]
+        old, new = (mlflow_stack("secret", "https://host", **each) for each in secrets)
+        registration.apply(old)
+
+        with pytest.raises(PlatformError, match=r"tracking_password is '\*\*\*'; '\*\*\*' is wan"):
+            registration.require_unchanged(new)
+
     def test_a_run_refuses_a_stack_that_differs_from_its_file(self):
         registration.apply(stack_file("refused"))
 
@@ -331,6 +339,18 @@ class TestCommands:
         assert applied in output
         assert "model_registry" in output
         assert output.splitlines()[-1] == "ZenML has it like this"
+
+    def test_show_prints_no_secret(self, run, tmp_path, monkeypatch):
+        tracker = "{flavor: mlflow, config: {tracking_password: '${PASSWORD}'}}"
+        text = f"name: secret\ncomponents: {{experiment_tracker: {tracker}}}\n"
+        (tmp_path / "secret.yaml").write_text(text)
+        monkeypatch.setattr(files, "FOLDER", tmp_path)
+        monkeypatch.setenv("PASSWORD", "words")
+
+        output = run("stack", "show", "secret").output
+
+        assert '{"tracking_password": "***"}' in output
+        assert "words" not in output
 
     @pytest.mark.usefixtures("drifted")
     def test_show_names_the_difference_and_what_to_do(self, run):
