@@ -8,11 +8,14 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 
 class Answers:
-    """What is answered: bodies by operation, and how wrong the server's clock is."""
+    """What is answered: bodies by operation, and how wrong the server's clock is.
+
+    The key of a body may also name a part of the requests that it is for, after a space.
+    """
 
     def __init__(self, behind: str) -> None:
         self.bodies: dict[str, str] = {}
@@ -23,11 +26,19 @@ class Answers:
     def json(self, operation: str, **members: object) -> None:
         self.bodies[operation] = json.dumps(members)
 
-    def xml(self, operation: str, result: str) -> None:
-        self.bodies[operation] = (
+    def xml(self, operation: str, result: str, *, to: str = "") -> None:
+        self.bodies[f"{operation} {to}".strip()] = (
             f"<{operation}Response><{operation}Result>{result}</{operation}Result>"
             f"</{operation}Response>"
         )
+
+    def answer(self, operation: str, request: str) -> str:
+        """Return the answer to a request, to the one that is meant most narrowly; "" if none is."""
+        for key in sorted(self.bodies, key=len, reverse=True):
+            name, _, part = key.partition(" ")
+            if name == operation and part in request:
+                return self.bodies[key]
+        return ""
 
 
 @contextmanager
@@ -42,7 +53,7 @@ def answers(behind: str) -> Iterator[Answers]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             target = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
             operation = target or parse_qs(body.decode())["Action"][0]
-            status, answer = 200, script.bodies.get(operation, "").encode()
+            status, answer = 200, script.answer(operation, unquote(body.decode())).encode()
             if not answer:
                 status, answer = forward(self.path, body, dict(self.headers.items()))
             self.send_response_only(status)

@@ -110,15 +110,15 @@ class Account:
             return None
         return Role(found[0]["Arn"], _trusted(found[0]["AssumeRolePolicyDocument"]))
 
-    def pass_role_decision(self, role_arn: str) -> str:
-        """Return IAM's word on whether the caller may hand a role to SageMaker.
+    def pass_role_decision(self, who_arn: str, role_arn: str) -> str:
+        """Return IAM's word on whether a caller or role may hand a role to SageMaker.
 
         It is `allowed`, `implicitDeny` or `explicitDeny`.
         """
-        with aws_errors(f"simulate iam:PassRole for {self.caller.arn}"):
+        with aws_errors(f"simulate iam:PassRole for {who_arn}"):
             iam = self._client("iam")
             answer = iam.simulate_principal_policy(
-                PolicySourceArn=_principal(iam, self.caller.arn),
+                PolicySourceArn=_principal(iam, who_arn),
                 ActionNames=["iam:PassRole"],
                 ResourceArns=[role_arn],
                 ContextEntries=[

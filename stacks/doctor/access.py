@@ -97,6 +97,10 @@ class AccessLooks:
                 f"aws iam create-role --role-name {parts['name']} "
                 f"--assume-role-policy-document '{trust_policy()}'",
             )
+        if role.arn != arn:
+            return problem(
+                f"there is no {arn}, but {role.arn}", f"export SAGEMAKER_ROLE_ARN={role.arn}"
+            )
         if SAGEMAKER not in role.trusted:
             return problem(
                 f"{role.arn} lets {', '.join(sorted(role.trusted)) or 'no service'} take it on, "
@@ -107,11 +111,17 @@ class AccessLooks:
         return ok(f"{role.arn}, for {SAGEMAKER}")
 
     def pass_role(self) -> Finding:
-        arn, caller = self._role_arn, self._account.caller.arn
-        decision = self._account.pass_role_decision(arn)
+        return self._handing_over(self._account.caller.arn)
+
+    def role_passes_itself(self) -> Finding:
+        """Look at what each job of a pipeline, and each that a step submits, begins with."""
+        return self._handing_over(self._role_arn)
+
+    def _handing_over(self, who: str) -> Finding:
+        decision = self._account.pass_role_decision(who, self._role_arn)
         if decision == "allowed":
-            return ok(f"{caller} may hand the role to SageMaker")
+            return ok(f"{who} may hand the role to SageMaker")
         return problem(
-            f"{caller} may not hand {arn} to SageMaker: {decision}",
-            f"allow {caller} iam:PassRole on {arn}",
+            f"{who} may not hand {self._role_arn} to SageMaker: {decision}",
+            f"allow {who} iam:PassRole on {self._role_arn}",
         )

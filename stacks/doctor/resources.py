@@ -128,10 +128,13 @@ class ResourceLooks:
         wanted, quota = self.usages[usage], self._quotas.get(usage)
         if quota is None:
             return unknown("AWS does not list it", "look in the console under Service Quotas")
+        found = f"{quota.value:.0f}, and at least {wanted} run at a time"
+        if usage in _quotas(self._sagemaker.submitted_job):
+            found += ", tuning.workers of them in a tuning job"
         if quota.value >= wanted:
-            return ok(f"{quota.value:.0f}")
+            return ok(found)
         return problem(
-            f"{quota.value:.0f}, and {wanted} run at a time",
+            found,
             "aws service-quotas request-service-quota-increase --service-code sagemaker "
             f"--quota-code {quota.code} --desired-value {wanted} --region {self._account.region}",
         )

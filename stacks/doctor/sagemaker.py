@@ -38,6 +38,7 @@ def _account_looks(access: AccessLooks, resources: ResourceLooks) -> list[Look]:
     found = [
         Look("role", access.role, needs=_ACCOUNT),
         Look("PassRole", access.pass_role, needs=("role",)),
+        Look("PassRole of the role", access.role_passes_itself, needs=("role",)),
         Look("image", resources.image, needs=_ACCOUNT),
         Look("libraries in the image", resources.libraries, needs=("image",)),
     ]

@@ -28,6 +28,7 @@ from tests.mlflow_server import free_port, serve
 pytestmark = pytest.mark.slow
 
 ACCOUNT = "123456789012"
+CALLER = f"arn:aws:sts::{ACCOUNT}:user/moto"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/jobs"
 MLFLOW = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:mlflow-tracking-server/team"
 IMAGE = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/steps"
@@ -228,6 +229,7 @@ def test_a_good_stack_is_all_ok():
         "MLflow",
         "role",
         "PassRole",
+        "PassRole of the role",
         "image",
         "libraries in the image",
         "encryption of bucket artifacts",
@@ -339,13 +341,29 @@ class TestRole:
         assert "is not of account 123456789012" in problem.found
 
     def test_that_we_may_not_hand_over(self, aws):
-        aws.xml("SimulatePrincipalPolicy", simulated("implicitDeny"))
+        aws.xml("SimulatePrincipalPolicy", simulated("implicitDeny"), to=f"Arn={CALLER}")
 
         problem = the_problem(stack())
 
         assert problem.name == "PassRole"
-        assert problem.found.endswith(f"may not hand {ROLE} to SageMaker: implicitDeny")
-        assert problem.remedy.endswith(f"iam:PassRole on {ROLE}")
+        assert problem.found == f"{CALLER} may not hand {ROLE} to SageMaker: implicitDeny"
+        assert problem.remedy == f"allow {CALLER} iam:PassRole on {ROLE}"
+
+    def test_that_may_not_hand_itself_to_its_jobs(self, aws):
+        aws.xml("SimulatePrincipalPolicy", simulated("explicitDeny"), to=f"SourceArn={ROLE}")
+
+        problem = the_problem(stack())
+
+        assert problem.name == "PassRole of the role"
+        assert problem.found == f"{ROLE} may not hand {ROLE} to SageMaker: explicitDeny"
+
+    def test_that_is_on_another_path(self):
+        elsewhere = f"arn:aws:iam::{ACCOUNT}:role/team/jobs"
+
+        problem = the_problem(stack(role=elsewhere))
+
+        assert problem.found == f"there is no {elsewhere}, but {ROLE}"
+        assert problem.remedy == f"export SAGEMAKER_ROLE_ARN={ROLE}"
 
     def test_nobody_may_ask_whether_we_may_hand_it_over(self, emulator, aws):
         del aws.bodies["SimulatePrincipalPolicy"]
@@ -431,7 +449,9 @@ class TestQuota:
         problem = the_problem(stack())
 
         assert problem.name == f"quota of {QUOTA}"
-        assert problem.found == f"{value}, and 3 run at a time"
+        assert problem.found == (
+            f"{value}, and at least 3 run at a time, tuning.workers of them in a tuning job"
+        )
         assert problem.remedy == (
             "aws service-quotas request-service-quota-increase --service-code sagemaker "
             f"--quota-code L-8541302D --desired-value 3 --region {REGION}"
