@@ -170,7 +170,7 @@ def variables_file(state: Path) -> Path:
 
 
 def _start_all(state: Path, told: Callable[[str], None], preload: Sequence[str]) -> None:
-    from platforms.sagemaker.empty_account import furnish  # boto3 is slow to import
+    from stacks.empty_account import furnish  # boto3 is slow to import
 
     data = _data(state)
     data.mkdir()

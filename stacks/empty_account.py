@@ -1,4 +1,4 @@
-"""What an account has before anybody works in it."""
+"""What the emulated account has before anybody works in it."""
 
 import os
 
