@@ -61,7 +61,8 @@ class LazyGroup(click.Group):
     default="auto",
     show_default=True,
     metavar="auto|uci|synthetic|PATH|URL",
-    help="The table; auto is $BANK_MARKETING_DATA, else UCI's, else (offline) a synthetic one.",
+    help="The table; auto is the stack's, else $BANK_MARKETING_DATA, else UCI's, else (offline) a "
+    "synthetic one.",
 )
 @click.option(
     "--execution",

@@ -34,6 +34,7 @@ def run_training(
     """Run the pipeline, print its summary, and leave with code 3 if the gate said no."""
     settings = load_settings(config or CONFIG, TrainingSettings, overrides)
     planned = read_stack(stack)
+    data = _table(data, planned)
     if dry_run:
         _print_plan(settings, planned, data, execution)
     require_within(planned, settings, execution, max_usd)
@@ -81,6 +82,13 @@ def run_training(
             facts={TRAINING_KEY: key, JUDGED_AGAINST: champion.version if champion else ""},
         )
         tell_outcome(run, stack_file, summary)
+
+
+def _table(data: str, stack: StackFile) -> str:
+    """Return what `--data` says; where that is left to the stack, what the stack says."""
+    if data == "auto" and stack.sagemaker and stack.sagemaker.data:
+        return stack.sagemaker.data
+    return data
 
 
 def _print_plan(settings: TrainingSettings, stack: StackFile, data: str, execution: str) -> None:

@@ -83,7 +83,7 @@ class SageMakerFile(Settings):
     `step_jobs` has an entry `default`, and others by the name of a step. `submitted_job` is what
     tuning and training jobs run on that a step submits. `tags` go on all that is created;
     `project` and `user`, which are brought into the form of a name, begin the names of pipelines
-    and jobs.
+    and jobs. `data` is the URI of the table that `--data auto` means there.
     """
 
     docker: DockerFile
@@ -92,6 +92,7 @@ class SageMakerFile(Settings):
     subnets: tuple[str, ...]
     security_group_ids: tuple[str, ...]
     tags: dict[str, str]
+    data: Annotated[str, Field(pattern=r"^(s3|https)://\S+$")] | None = None
 
     @field_validator("submitted_job")
     @classmethod

@@ -1,6 +1,6 @@
 """A dry run on SageMaker says what it would cost, and `--max-usd` holds a run to it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -111,13 +111,33 @@ def test_a_tuning_job_ends_at_its_timeout(run, nobody_answers):
     assert minutes(outcome)["tune_hyperparameters"] == 11.8
 
 
-def test_a_machine_that_is_kept_warm_is_paid_for(run, nobody_answers, monkeypatch, tmp_path):
-    text = (files.FOLDER / "sagemaker.yaml").read_text()
-    warm = text.replace(
-        "7200, spot: false, keep_alive_s: 0", "7200, spot: false, keep_alive_s: 600"
-    )
-    (tmp_path / "sagemaker.yaml").write_text(warm)
-    monkeypatch.setattr(files, "FOLDER", tmp_path)
+@pytest.fixture
+def change(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str, str], None]:
+    """Replace some words in the file of the stack."""
+
+    def change(old: str, new: str) -> None:
+        text = (files.FOLDER / "sagemaker.yaml").read_text()
+        assert old in text
+        (tmp_path / "sagemaker.yaml").write_text(text.replace(old, new))
+        monkeypatch.setattr(files, "FOLDER", tmp_path)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("options", "used"),
+    [((), "s3://bucket/a.csv"), (("--data", "uci"), "uci"), (("--data", "b.csv"), "b.csv")],
+)
+def test_the_table_of_the_stack_is_used_where_no_other_is_named(
+    run, nobody_answers, change, options, used
+):
+    change("data: null", "data: s3://${SAGEMAKER_BUCKET}/a.csv")
+
+    assert f"data:\n  --data {used}\n" in run(*DRY, *options).output
+
+
+def test_a_machine_that_is_kept_warm_is_paid_for(run, nobody_answers, change):
+    change("7200, spot: false, keep_alive_s: 0", "7200, spot: false, keep_alive_s: 600")
 
     outcome = run(*DRY)
 

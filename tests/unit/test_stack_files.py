@@ -108,6 +108,14 @@ def test_what_a_step_submits_is_a_training_job_that_keeps_nothing_warm(change):
         SageMakerFile.model_validate(values)
 
 
+@pytest.mark.parametrize("uri", ["contacts.csv", "file:///contacts.csv", "s3://"])
+def test_the_table_of_a_stack_is_where_others_find_it_too(uri):
+    values = load_stack("sagemaker", VARIABLES).sagemaker.model_dump()
+
+    with pytest.raises(ValidationError, match="data"):
+        SageMakerFile.model_validate(values | {"data": uri})
+
+
 @pytest.mark.parametrize(
     "tags",
     [{f"tag-{number}": "" for number in range(9)}, {"aws:owner": "ann"}, {"team": "sales, north"}],
