@@ -33,9 +33,10 @@ from bank_marketing.config import (
 )
 from bank_marketing.encoder import Encoder
 from bank_marketing.errors import DataError
-from bank_marketing.evaluation import Interval, percentile_interval, resampled_score_metrics
+from bank_marketing.evaluation import Interval, percentile_interval
 from bank_marketing.folds import impatient, stop_early, without_zeros
 from bank_marketing.model import booster_parameters, labels
+from bank_marketing.resampling import resampled_score_metrics
 from bank_marketing.split import draw_lots, drawn_for_validation
 from bank_marketing.turns import (
     CADENCES,

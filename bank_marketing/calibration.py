@@ -13,8 +13,8 @@ from sklearn.model_selection import StratifiedKFold
 from bank_marketing.bundle import Bundle, Isotonic, Platt
 from bank_marketing.config import CalibrationSettings, Settings
 from bank_marketing.errors import DataError
-from bank_marketing.evaluation import FloatArray, log_losses
 from bank_marketing.model import labels
+from bank_marketing.resampling import FloatArray, log_losses
 
 Method = Literal["none", "platt", "isotonic"]
 Labels = NDArray[np.integer[Any]]

@@ -9,12 +9,8 @@ from numpy.typing import NDArray
 
 from bank_marketing.config import EvaluationSettings, Settings, ThresholdSettings
 from bank_marketing.errors import DataError
-from bank_marketing.evaluation import (
-    FloatArray,
-    Interval,
-    percentile_interval,
-    resampled_metrics,
-)
+from bank_marketing.evaluation import Interval, percentile_interval
+from bank_marketing.resampling import FloatArray, resampled_metrics
 
 
 class Scores(NamedTuple):

@@ -20,7 +20,8 @@ from bank_marketing.comparison import (
 )
 from bank_marketing.config import EvaluationSettings, Settings, SliceSettings
 from bank_marketing.errors import DataError
-from bank_marketing.evaluation import FloatArray, Interval, percentile_interval, wilson_interval
+from bank_marketing.evaluation import Interval, percentile_interval, wilson_interval
+from bank_marketing.resampling import FloatArray
 
 Labels = NDArray[np.integer[Any]]
 
