@@ -27,8 +27,8 @@ def evaluate_model(
     champion: Champion | None,
     settings: EvaluationSettings,
     costs: ThresholdSettings,
-    slices: SliceSettings,
-    explanation: ExplanationSettings,
+    slicing: SliceSettings,
+    explaining: ExplanationSettings,
 ) -> tuple[
     Annotated[Evaluation, "evaluation"],
     Annotated[Slices, "slices"],
@@ -39,19 +39,19 @@ def evaluate_model(
     truth, scores = labels(test_set), classifier.probability(test_set)
     cut = threshold.probability
 
-    result = evaluate(truth, scores, threshold=cut, settings=settings, costs=costs)
-    groups = slice_report(
-        test_set, truth, scores, threshold=cut, settings=slices, evaluation=settings
+    evaluation = evaluate(truth, scores, threshold=cut, settings=settings, costs=costs)
+    slices = slice_report(
+        test_set, truth, scores, threshold=cut, settings=slicing, evaluation=settings
     )
-    reasons = explain(classifier, test_set, truth, threshold=cut, **explanation.model_dump())
+    explanation = explain(classifier, test_set, truth, threshold=cut, **explaining.model_dump())
     comparison = None
     if champion is not None:
         comparison = compare_with_champion(
             classifier.with_evidence(threshold=cut),
             (champion, active_registry().load(champion.name, champion.version)),
             test_set,
-            slices=slices,
+            slices=slicing,
             evaluation=settings,
             costs=costs,
         )
-    return result, groups, reasons, comparison
+    return evaluation, slices, explanation, comparison
