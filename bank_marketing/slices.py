@@ -95,7 +95,7 @@ class Slices(Settings):
     findings: tuple[Finding, ...]
 
     def is_uneven(self, fairness: Fairness) -> bool:
-        """Return whether a group is selected less than four fifths as often as another for sure."""
+        """Return whether some group is called less than four fifths as often as another."""
         return fairness.p_value <= 1 - self.confidence
 
 
