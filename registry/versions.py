@@ -1,6 +1,6 @@
 """Register a model in every registry of its stack, each one naming the others."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -33,6 +33,7 @@ class Candidate:
     """A model that is to be registered, and what the registries shall say of it.
 
     `artifact_ids` are what ZenML links to the version; the metrics are few: MLflow's run has all.
+    `pages` writes what is kept with the run, by file name, once the version has a number.
     """
 
     bundle: Bundle
@@ -40,6 +41,7 @@ class Candidate:
     tags: Mapping[str, str]
     metrics: Mapping[str, float]
     artifact_ids: tuple[UUID, ...]
+    pages: Callable[[ModelVersion], Mapping[str, str]]
 
 
 def register(registries: Registries, name: str, candidate: Candidate) -> ModelVersion:
@@ -70,12 +72,13 @@ def register(registries: Registries, name: str, candidate: Candidate) -> ModelVe
             undo.callback(delete_package, names[PACKAGE])
         _describe_in_zenml(version, zenml_version_id, names, candidate)
         registry.tag(name, version.version, names)
+        registry.add_pages(run, candidate.pages(registry.version(name, version.version)))
         if publisher:
             make_challenger(names[PACKAGE], registry.versions(name), undo)
         undo.callback(set_stages, name, {v: each for v, each in stages.items() if each == STAGING})
         set_stages(name, {zenml_name(version.version): STAGING})
         move_alias(registry, CHALLENGER, version, challenger(known), undo)
-    return registry.version(name, version.version)
+        return registry.version(name, version.version)
 
 
 def crown_if_vacant(registry: ModelRegistry, version: ModelVersion) -> None:

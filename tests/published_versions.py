@@ -62,5 +62,12 @@ def publish(
                 pages={},
             ),
         )
-        candidate = Candidate(bundle, run, tags=tags, metrics=metrics, artifact_ids=())
+        candidate = Candidate(
+            bundle,
+            run,
+            tags=tags,
+            metrics=metrics,
+            artifact_ids=(),
+            pages=lambda version: {"model_card.md": f"# version {version.version}"},
+        )
         return register(Registries(registry, publisher), name, candidate)

@@ -13,7 +13,7 @@ from bank_marketing.model_card import ModelCard
 from bank_marketing.slices import Slices
 from bank_marketing.threshold import Threshold
 from bank_marketing.validation import ValidationReport
-from platforms.base import TrackedRun
+from platforms.base import ModelVersion, TrackedRun
 from registry.active import active_publisher, active_registry
 from registry.lineage import lineage_tags
 from registry.versions import Candidate, Registries, crown_if_vacant, register
@@ -45,8 +45,27 @@ def register_model(
         metrics={name: interval.value for name, interval in evaluation.metrics.items()},
         data_fingerprint=data_origin.fingerprint,
     )
+
+    def pages(version: ModelVersion) -> dict[str, str]:
+        card = ModelCard(
+            name=version.name,
+            version=version.version,
+            manifest=bundle.manifest,
+            features=features,
+            origin=data_origin,
+            validation=validation_report,
+            evaluation=evaluation,
+            backtest=backtest,
+            slices=slices,
+            decision=decision,
+            provenance=version.tags,
+        )
+        return {
+            "model_card.md": markdown_model_card(card),
+            "model_card.html": render_model_card(card),
+        }
+
     inputs = get_step_context().inputs
-    registry = active_registry()
     candidate = Candidate(
         bundle,
         experiment,
@@ -54,25 +73,10 @@ def register_model(
         metrics=flat_metrics("test", {"roc_auc": evaluation.metrics["roc_auc"]})
         | flat_metrics("backtest", {"roc_auc": backtest.metrics["roc_auc"]}),
         artifact_ids=tuple(inputs[name][0].id for name in ("classifier", "evaluation")),
+        pages=pages,
     )
+    registry = active_registry()
     registries = Registries(registry, active_publisher())
     version = register(registries, settings.model_name, candidate)
-    card = ModelCard(
-        name=version.name,
-        version=version.version,
-        manifest=bundle.manifest,
-        features=features,
-        origin=data_origin,
-        validation=validation_report,
-        evaluation=evaluation,
-        backtest=backtest,
-        slices=slices,
-        decision=decision,
-        provenance=version.tags,
-    )
-    registry.add_pages(
-        experiment,
-        {"model_card.md": markdown_model_card(card), "model_card.html": render_model_card(card)},
-    )
     crown_if_vacant(registry, version)
     return Registration(name=version.name, version=version.version, refused_because=())

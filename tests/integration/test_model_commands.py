@@ -157,6 +157,19 @@ class TestRegistering:
 
         assert (store.registry.versions(name), stages_of(name)) == before
 
+    def test_without_its_card_no_version_is_registered(self, store, bundle):
+        class Full(MlflowRegistry):
+            def add_pages(self, run, pages):
+                if "model_card.md" in pages:
+                    raise PlatformError("disk full")
+                super().add_pages(run, pages)
+
+        with pytest.raises(PlatformError, match="disk full; no version of 'cardless' was"):
+            publish(Full(store.uri), bundle, "cardless")
+
+        assert store.registry.versions("cardless") == ()
+        assert stages_of("cardless") == {}
+
     @pytest.mark.usefixtures("store")
     def test_zenml_shows_the_backtest_beside_the_test_set(self):
         shown = Client().get_model_version(NAME, "v3").run_metadata
