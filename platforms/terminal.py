@@ -14,13 +14,15 @@ from bank_marketing.search import TuningProgress
 @contextmanager
 def tuning_progress() -> Iterator[Callable[[TuningProgress], None]]:
     """Show a bar with the best value and the time left; nothing where nobody looks."""
+    console = Console(file=sys.__stderr__)
     bar = Progress(
         TextColumn("tuning"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[state]}"),
-        console=Console(file=sys.__stderr__),
+        console=console,
         transient=True,
+        disable=not console.is_terminal,  # else it ends with an empty line in a file
     )
     task = bar.add_task("tuning", total=None, state="")
     with bar:
