@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # a second to import, for signatures alone
     import pandas as pd
 
     from bank_marketing.search import TuningProgress
-    from bank_marketing.tuning import Tuning
+    from bank_marketing.tuning import State, Tuning
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
@@ -172,7 +172,7 @@ class TrialRecord:
     name: str
     parameters: Mapping[str, float]
     metrics: Mapping[str, float]
-    tags: Mapping[str, str]
+    state: "State"
 
 
 class TrainingJobs(Protocol):
@@ -278,7 +278,10 @@ class ModelRegistry(Protocol):
         """Keep texts by file name with the run; a text of the same name is replaced."""
 
     def record_trials(self, run: TrackedRun, trials: Sequence[TrialRecord]) -> None:
-        """Keep each trial as a child of `run`; what is there already is not added again."""
+        """Keep each trial as a child of `run`; one that is there already is not added again.
+
+        A child that an earlier call could not complete is completed.
+        """
 
     def run_facts(self, run_id: str) -> RunFacts:
         """Return what a run recorded.

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunInfo, RunTag
 from mlflow.entities.model_registry import ModelVersion as MlflowModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
@@ -45,6 +45,8 @@ SCORING_PACKAGE = ROOT / "bank_marketing"
 
 BUNDLE = "bundle"
 PARENT_TAG = "mlflow.parentRunId"
+# As MLflow's own storage of Optuna's studies ends them, so that its users find them.
+_TRIAL_STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 DIGEST_LENGTH = 36  # MLflow's limit for a data set's digest
 _IMPATIENT = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "5", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
 
@@ -129,10 +131,11 @@ class MlflowRegistry:
             children = self._client.search_runs(
                 [run.experiment_id], f"tags.{PARENT_TAG} = '{run.run_id}'", max_results=50_000
             )
-            known = {child.info.run_name for child in children}
+            known = {child.info.run_name: child.info for child in children}
             for trial in trials:
-                if trial.name not in known:
-                    self._record_trial(run, trial, time)
+                child = known.get(trial.name) or self._begin_trial(run, trial, time)
+                if child.status == "RUNNING":
+                    self._finish_trial(child.run_id, trial, time)
 
     def run_facts(self, run_id: str) -> RunFacts:
         if not run_id:
@@ -228,19 +231,21 @@ class MlflowRegistry:
                 if not _is_missing(error):
                     raise
 
-    def _record_trial(self, run: TrackedRun, trial: TrialRecord, time: int) -> None:
-        child = self._client.create_run(
+    def _begin_trial(self, run: TrackedRun, trial: TrialRecord, time: int) -> RunInfo:
+        return self._client.create_run(
             run.experiment_id,
             start_time=time,
             run_name=trial.name,
-            tags={PARENT_TAG: run.run_id, **trial.tags},
-        ).info.run_id
+            tags={PARENT_TAG: run.run_id, "trial_state": trial.state},
+        ).info
+
+    def _finish_trial(self, child: str, trial: TrialRecord, time: int) -> None:
         self._client.log_batch(
             child,
             metrics=[Metric(name, value, time, 0) for name, value in trial.metrics.items()],
             params=[Param(name, str(value)) for name, value in trial.parameters.items()],
         )
-        self._client.set_terminated(child)
+        self._client.set_terminated(child, _TRIAL_STATUS[trial.state])
 
     def _model_version(
         self, version: MlflowModelVersion, aliases: Mapping[str, list[str]]

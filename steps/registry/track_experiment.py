@@ -67,7 +67,7 @@ def track_experiment(
                 name=f"trial-{trial.number}",
                 parameters=trial.hyperparameters,
                 metrics={} if trial.value is None else {f"cv_{tuning.metric}": trial.value},
-                tags={"trial_state": trial.state},
+                state=trial.state,
             )
             for trial in tuning.trials
         ],

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput
+from mlflow.entities import Dataset, DatasetInput, Run
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PyFuncModel
 
@@ -19,6 +19,7 @@ from bank_marketing.bundle import Bundle
 from bank_marketing.dataset import DataOrigin
 from bank_marketing.errors import PlatformError
 from bank_marketing.model import train_bundle
+from bank_marketing.tuning import State
 from platforms.base import (
     ModelNotFoundError,
     ModelRegistry,
@@ -232,6 +233,17 @@ class TestDeleting:
         assert registry.versions("published") == (published,)
 
 
+def trial(name: str, state: State = "complete") -> TrialRecord:
+    return TrialRecord(
+        name=name, parameters={"max_depth": 3}, metrics={"cv_log_loss": 0.3}, state=state
+    )
+
+
+def children_of(run: TrackedRun, client: MlflowClient) -> dict[str, Run]:
+    children = client.search_runs([run.experiment_id], f"tags.mlflow.parentRunId = '{run.run_id}'")
+    return {child.info.run_name: child for child in children}
+
+
 class TestRecording:
     @pytest.fixture
     def recorded(self, registry: ModelRegistry, run: TrackedRun) -> TrackedRun:
@@ -290,25 +302,34 @@ class TestRecording:
         assert page == "<h1>401 rows</h1>"
 
     def test_trials_are_children_of_their_run_and_kept_once(self, registry, recorded, client):
-        trials = [
-            TrialRecord(
-                name=f"trial-{number}",
-                parameters={"max_depth": number},
-                metrics={"cv_log_loss": 0.3},
-                tags={"trial_state": "complete"},
-            )
-            for number in (3, 4)
-        ]
+        registry.record_trials(recorded, [trial("trial-3")])
+        registry.record_trials(recorded, [trial("trial-3"), trial("trial-4")])
 
-        registry.record_trials(recorded, trials[:1])
-        registry.record_trials(recorded, trials)
+        children = children_of(recorded, client)
+        assert sorted(children) == ["trial-3", "trial-4"]
+        assert {child.data.metrics["cv_log_loss"] for child in children.values()} == {0.3}
 
-        children = client.search_runs(
-            [recorded.experiment_id], f"tags.mlflow.parentRunId = '{recorded.run_id}'"
+    def test_a_trial_ends_as_mlflow_has_the_trials_of_optuna(self, registry, recorded, client):
+        registry.record_trials(
+            recorded, [trial(state, state) for state in ("complete", "pruned", "failed")]
         )
-        assert sorted(child.info.run_name for child in children) == ["trial-3", "trial-4"]
-        assert {child.info.status for child in children} == {"FINISHED"}
-        assert {child.data.metrics["cv_log_loss"] for child in children} == {0.3}
+
+        ends = {name: child.info.status for name, child in children_of(recorded, client).items()}
+        assert ends == {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
+
+    def test_a_trial_that_was_left_half_recorded_is_completed(self, registry, recorded, client):
+        begun = client.create_run(
+            recorded.experiment_id,
+            run_name="trial-3",
+            tags={"mlflow.parentRunId": recorded.run_id},
+        )
+        client.log_param(begun.info.run_id, "max_depth", "3")
+
+        registry.record_trials(recorded, [trial("trial-3")])
+
+        child = children_of(recorded, client)["trial-3"]
+        assert (child.info.run_id, child.info.status) == (begun.info.run_id, "FINISHED")
+        assert child.data.metrics == {"cv_log_loss": 0.3}
 
     def test_the_active_run_is_the_one_that_mlflow_has_open(self, registry, experiment_id):
         with mlflow.start_run(experiment_id=experiment_id) as opened:
