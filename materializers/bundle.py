@@ -1,5 +1,4 @@
 from dataclasses import asdict
-from hashlib import sha256
 from typing import Any, ClassVar
 
 from zenml.enums import ArtifactType
@@ -28,10 +27,7 @@ class BundleMaterializer(BaseMaterializer):
         return Bundle.from_files(files)
 
     def compute_content_hash(self, data: Bundle) -> str:
-        digest = sha256()
-        for content in data.files().values():
-            digest.update(sha256(content).digest())
-        return digest.hexdigest()
+        return data.checksum
 
     def extract_metadata(self, data: Bundle) -> dict[str, MetadataType]:
         calibration = data.manifest.calibration
