@@ -227,7 +227,8 @@ def _package_line(summary: TrainingSummary) -> dict[str, str]:
     model = summary.model
     if not model.package_arn:
         return {}
-    approve = f"python run.py model approve {model.version} --because TEXT --stack {summary.stack}"
+    options = f"--because TEXT --name {model.name} --stack {summary.stack}"
+    approve = f"python run.py model approve {model.version} {options}"
     return {
         "package": model.package_arn + ("" if model.approved else f"; to release it: {approve}")
     }

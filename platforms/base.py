@@ -109,9 +109,7 @@ class ModelNotFoundError(PlatformError):
     """The registry holds no such model or version."""
 
     def __init__(self, name: str, version: str) -> None:
-        super().__init__(
-            f"model {name!r} has no version {version!r}; see `python run.py model list`"
-        )
+        super().__init__(f"model {name!r} has no version {version!r}; see `model list`")
 
 
 class RunNotFoundError(PlatformError):

@@ -92,8 +92,8 @@ def plan_promotion(registry: ModelRegistry, name: str, wanted: str, reason: Reas
     promotion = plan(registry, version, "promoted", reason)
     if not registry.is_local and approval(version) is None:
         raise PlatformError(
-            f"version {number} of {name!r} is not approved, which a shared registry demands; run "
-            f"`python run.py model approve {number} --because TEXT`"
+            f"version {number} of {name!r} is not approved, which a shared registry demands; "
+            "approve it with `model approve`"
         )
     return promotion
 
@@ -110,14 +110,13 @@ def plan_rollback(
     wanted = wanted or predecessor(versions)
     if wanted is None:
         raise PlatformError(
-            f"the history of {name!r} knows no {CHAMPION} before the present one; "
-            "see `python run.py model list`"
+            f"the history of {name!r} knows no {CHAMPION} before the present one; see `model list`"
         )
     version = registry.version(name, wanted)
     if version.version not in former_champions(versions):
         raise PlatformError(
             f"version {version.version} of {name!r} never was the {CHAMPION}, so that nothing can "
-            f"be rolled back to it; run `python run.py model promote {version.version}`"
+            "be rolled back to it; promote it with `model promote`"
         )
     return plan(registry, version, "rolled back", reason)
 
@@ -149,8 +148,8 @@ def plan(
     package = packages.get(version.version)
     if package and package.approval != "Approved":
         raise PlatformError(
-            f"SageMaker has {package.short_name} as {package.approval}; run "
-            f"`python run.py model approve {version.version} --because TEXT`"
+            f"SageMaker has {package.short_name} as {package.approval}; approve it with "
+            "`model approve`"
         )
     former = champion(versions)
     reigns = former is not None and former.version == version.version

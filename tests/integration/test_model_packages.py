@@ -238,7 +238,9 @@ class TestPromoting:
             ModelPackageArn=version.tags[PACKAGE], ModelApprovalStatus="Rejected"
         )
 
-        with pytest.raises(PlatformError, match=r"has rejected/1 as Rejected; run .*approve 1"):
+        with pytest.raises(
+            PlatformError, match=r"has rejected/1 as Rejected; approve it with `model approve`"
+        ):
             plan_promotion(registry, "rejected", "1", reason())
 
         approve(registry, "rejected", "1", reason())

@@ -461,7 +461,7 @@ class TestCommands:
 
         assert outcome.exit_code == 1
         assert outcome.errors == (
-            "error: model 'bank-marketing' has no version '77'; see `python run.py model list`\n"
+            "error: model 'bank-marketing' has no version '77'; see `model list`\n"
         )
 
 
