@@ -61,13 +61,13 @@ def require_lineage(version: ModelVersion) -> None:
     """Refuse a version that does not tell where it came from.
 
     Raises:
-        PlatformError: Somebody registered it without a run of this project; names what it lacks.
+        PlatformError: It was not, or not wholly, registered by a run of ours; names what it lacks.
     """
     missing = [tag for tag in _REQUIRED if tag not in version.tags]
     if missing:
         raise PlatformError(
-            f"version {version.version} of {version.name!r} was not registered by this project's "
-            f"pipeline: it has no tag {', '.join(missing)}"
+            f"version {version.version} of {version.name!r} does not tell where it came from: it "
+            f"has no tag {', '.join(missing)}"
         )
 
 

@@ -535,7 +535,7 @@ class TestForeignVersions:
         outcome = run("model", *command, "--name", "foreign")
 
         assert outcome.exit_code == 1
-        assert "version 2 of 'foreign' was not registered by this project" in outcome.errors
+        assert "version 2 of 'foreign' does not tell where it came from" in outcome.errors
         assert "it has no tag zenml_run_id, zenml_run_name" in outcome.errors
 
     @pytest.mark.parametrize("command", [("lineage", "1"), ("compare", "1", "1")])
