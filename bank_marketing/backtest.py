@@ -48,6 +48,8 @@ from bank_marketing.turns import (
     plan_turns,
 )
 
+_ONE_TRAINING = "That is with one model.seed; with another the answer may differ."
+
 Metrics = dict[str, Interval]
 Baseline = Literal["never_retrained", "logistic_regression"]
 Features: TypeAlias = csr_matrix
@@ -136,20 +138,18 @@ class Backtest(Settings):
         if needed is self.cadences[-1]:
             return (
                 f"This model need not be retrained: the first {reached}. "
-                f"It {self._compared(needed, 'is no')}"
+                f"It {self._compared(needed)} is ruled out. {_ONE_TRAINING}"
             )
         rarer = self.cadences[self.cadences.index(needed) + 1]
-        surely = rarer.difference.high < -self.settings.max_roc_auc_loss
         return (
-            f"Retrain this model {needed.name}: it then {reached}. "
-            f"Retrained {rarer.name}, it {self._compared(rarer, 'is a' if surely else 'may be a')}"
+            f"Retrain this model {needed.name}: it then {reached}. Retrained {rarer.name}, "
+            f"it {self._compared(rarer)} cannot be ruled out. {_ONE_TRAINING}"
         )
 
-    def _compared(self, cadence: Cadence, verdict: str) -> str:
+    def _compared(self, cadence: Cadence) -> str:
         return (
-            f"differs by {cadence.difference.in_words('+.3f')} from retraining every month, which "
-            f"{verdict} loss of more than the {self.settings.max_roc_auc_loss:g} that is accepted. "
-            "That is with one model.seed; with another the answer may differ."
+            f"differs by {cadence.difference.in_words('+.3f')} from retraining every month, where "
+            f"a loss of more than {self.settings.max_roc_auc_loss:g}"
         )
 
 

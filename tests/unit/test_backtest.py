@@ -162,7 +162,7 @@ def test_the_rarest_retraining_that_surely_loses_little_is_enough(replayed):
     assert result.answer == (
         "Retrain this model every 6 months: it then reaches ROC-AUC 0.696 (0.676 to 0.716). "
         "Retrained never, it differs by -0.200 (-0.205 to -0.195) from retraining every month, "
-        "which is a loss of more than the 0.01 that is accepted. "
+        "where a loss of more than 0.01 cannot be ruled out. "
         "That is with one model.seed; with another the answer may differ."
     )
 
@@ -175,7 +175,7 @@ def test_monthly_retraining_is_needed_where_the_calls_are_too_few_to_tell(replay
     assert result.answer == (
         "Retrain this model every month: it then reaches ROC-AUC 0.700 (0.680 to 0.720). "
         "Retrained every 3 months, it differs by -0.030 (-0.100 to +0.040) from retraining every "
-        "month, which may be a loss of more than the 0.01 that is accepted. "
+        "month, where a loss of more than 0.01 cannot be ruled out. "
         "That is with one model.seed; with another the answer may differ."
     )
 
@@ -186,7 +186,7 @@ def test_no_retraining_is_needed_where_the_first_model_stays_as_good(replayed):
     assert result.answer == (
         "This model need not be retrained: the first reaches ROC-AUC 0.710 (0.690 to 0.730). "
         "It differs by +0.010 (+0.005 to +0.015) from retraining every month, "
-        "which is no loss of more than the 0.01 that is accepted. "
+        "where a loss of more than 0.01 is ruled out. "
         "That is with one model.seed; with another the answer may differ."
     )
 
