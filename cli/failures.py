@@ -6,6 +6,8 @@ from zenml.utils import source_utils
 
 from bank_marketing.errors import ProjectError
 
+_STOPPED = (RunInterruptedException, RunStoppedException, SystemExit)  # the last by SIGTERM
+
 
 class RunFailedError(ProjectError):
     """A step raised or was stopped; the message names it and repeats what it said."""
@@ -21,7 +23,7 @@ def reason(run: PipelineRunResponse) -> str | None:
         if told is None:
             continue
         kind = source_utils.load(told.source) if told.source else Exception
-        if issubclass(kind, (RunInterruptedException, RunStoppedException)):
+        if issubclass(kind, _STOPPED):
             continue
         if issubclass(kind, ProjectError):
             return f"step {name}: {told.message}"

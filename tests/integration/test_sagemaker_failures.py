@@ -21,8 +21,10 @@ from typing import Any, NamedTuple
 
 import boto3
 import pytest
+from zenml.client import Client as ZenMLClient
 
 from stacks import emulation, servers
+from stacks.billing import billed_jobs
 from stacks.emulation import PRELOADED
 from stacks.servers import Program
 from tests.checkout import copy_checkout
@@ -221,6 +223,11 @@ def newest(run: Run) -> Callable[[], Listed]:
     return newest
 
 
+def billed(run: Listed) -> list[str]:
+    """Return the jobs whose cost is kept with a run."""
+    return list(billed_jobs(ZenMLClient().get_pipeline_run(run.name)))
+
+
 def wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
@@ -239,6 +246,7 @@ class TestJobs:
         assert "console.aws.amazon.com" not in outcome.output + outcome.errors
         assert newest().status == "failed"
         assert words in newest().why
+        assert billed(newest()) == ["do"]
 
     def test_an_image_that_cannot_be_pulled(self, errand, newest, monkeypatch):
         monkeypatch.setenv("SAGEMAKER_IMAGE", "123456789012.dkr.ecr.eu-west-1.amazonaws.com/no:1")
@@ -418,6 +426,7 @@ class TestClients:
         assert stopped.exit_code == 0
         assert stopped.output.endswith(f"{left.name}: stopped\n")
         assert newest().status == "stopped"
+        assert billed(left) == ["do"]
 
     def test_one_that_stops_its_run(self, begin, newest):
         client = begin()

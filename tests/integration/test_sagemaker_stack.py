@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -37,6 +39,13 @@ QUICK = (
     *("--set", "gate.min_roc_auc=0.6", "--set", "gate.min_test_rows=100"),
     *("--set", "gate.max_brier=0.2", "--set", "gate.min_backtest_roc_auc=0.5"),
 )
+TRAIN = ("--pipeline", "training", "--data")
+ENDLESS = (
+    *("--stack", "sagemaker-emulated", "--set", "tuning.backend=sagemaker"),
+    *("--set", "tuning.trials=12", "--set", "tuning.timeout_s=3600"),
+    *("--set", "model.n_estimators=10000", "--set", "model.early_stopping_rounds=10000"),
+)
+RUN_NAME = re.compile(r"training-\d{8}-\d{6}-\w{6}")
 
 
 class Checkout(NamedTuple):
@@ -69,7 +78,7 @@ class Checkout(NamedTuple):
     def train(self, *arguments: str, user: str = "ann") -> Any:
         summary = self.folder.parent / f"summary-{user}.json"
         done = self.run(
-            *("--pipeline", "training", "--data", str(self.table), "--summary", str(summary)),
+            *(*TRAIN, str(self.table), "--summary", str(summary)),
             *QUICK,
             *arguments,
             user=user,
@@ -177,6 +186,29 @@ def test_two_who_run_at_once_share_no_version_and_no_run(emulated, together):
     assert len({run["run_name"] for run in runs}) == 3
 
 
+def test_a_run_is_stopped_with_the_tuning_job_that_it_waits_for(checkout, client):
+    sagemaker = client("sagemaker")
+
+    def statuses(operation: str) -> set[str]:
+        """Return the statuses of all jobs of a kind."""
+        (kind, summaries), *_ = getattr(sagemaker, operation)().items()
+        return {job[f"{kind.removesuffix('Summaries')}Status"] for job in summaries}
+
+    with checkout.begin(*TRAIN, str(checkout.table), *ENDLESS) as waiting:
+        while "InProgress" not in statuses("list_hyper_parameter_tuning_jobs"):
+            assert waiting.poll() is None
+            time.sleep(0.2)
+        (name,) = RUN_NAME.findall(checkout.run("runs", "list", "--last", "1", *EMULATED).stdout)
+        stopped = checkout.run("runs", "stop", name, *EMULATED)
+        _, errors = waiting.communicate(timeout=60)
+
+    assert (stopped.returncode, stopped.stderr) == (0, "")
+    assert stopped.stdout.endswith(f"{name}: stopped\n")
+    assert (waiting.returncode, errors) == (1, f"error: {name} was stopped\n")
+    assert statuses("list_hyper_parameter_tuning_jobs") == {"Stopped"}
+    assert "InProgress" not in statuses("list_training_jobs")
+
+
 def test_names_tell_the_project_and_the_user(client, emulated):
     sagemaker = client("sagemaker")
     pipelines = sagemaker.list_pipelines()["PipelineSummaries"]
@@ -241,7 +273,7 @@ def test_the_template_allows_what_was_done_and_no_call_is_refused(checkout, clie
 
 def test_what_a_step_raises_is_the_reason(checkout, emulated):
     done = checkout.run(
-        *("--pipeline", "training", "--data", str(checkout.table)),
+        *(*TRAIN, str(checkout.table)),
         *("--set", "validation.min_rows=100000"),
         *EMULATED,
     )
