@@ -3,6 +3,7 @@ from typing import Any, ClassVar
 import pandas as pd
 from zenml.enums import ArtifactType, VisualizationType
 from zenml.materializers.base_materializer import BaseMaterializer
+from zenml.materializers.materializer_registry import materializer_registry
 from zenml.metadata.metadata_types import MetadataType
 
 from bank_marketing import schema
@@ -43,3 +44,7 @@ class TableMaterializer(BaseMaterializer):
         with self.artifact_store.open(path, "w") as file:
             data.head(PREVIEW_ROWS).to_csv(file, index=False)
         return {path: VisualizationType.CSV}
+
+
+# Any pipeline that was compiled before in this process has ZenML's own registered for frames.
+materializer_registry.register_and_overwrite_type(pd.DataFrame, TableMaterializer)
