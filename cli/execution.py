@@ -18,6 +18,8 @@ from zenml.exceptions import ZenMLBaseException
 from zenml.logger import ZenMLConsoleHandler
 from zenml.models import PipelineRunResponse
 from zenml.pipelines.pipeline_definition import Pipeline
+from zenml.utils.code_utils import CodeArchive
+from zenml.utils.source_utils import get_source_root
 
 from bank_marketing.errors import PlatformError
 from cli.environment import ROOT
@@ -53,8 +55,11 @@ def execute(
 
     Raises:
         RunFailedError: A step failed, or was stopped.
-        PlatformError: A server refused, or was away for long.
+        PlatformError: A server refused, or was away for long; or jobs need our code, and git does
+            not know it.
     """
+    if stack.sagemaker:
+        _require_git()
     name = f"{pipeline.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
     extra = {GIT_COMMIT: _git_commit(), **facts}
     configured = pipeline.with_options(
@@ -75,6 +80,16 @@ def execute(
         if stack.sagemaker:
             return wait(_submitted(run, name), stack.option)
         return _run_here(run, name)
+
+
+def _require_git() -> None:
+    """Without git ZenML sends all that is in the folder, what .gitignore names with it."""
+    root = get_source_root()
+    if CodeArchive(root).git_repo is None:
+        raise PlatformError(
+            f"{root} is no git repository, and all of it would be uploaded for the jobs, .venv "
+            "included; after `git init` there, what .gitignore names stays here"
+        )
 
 
 def _run_here(run: Callable[[], object], name: str) -> PipelineRunResponse:

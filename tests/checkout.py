@@ -8,7 +8,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def copy_checkout(folder: Path) -> Path:
-    """Copy every tracked file to `folder`, and return it."""
+    """Copy every tracked file to `folder`, a git repository without a commit, and return it."""
     tracked = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
@@ -17,4 +17,5 @@ def copy_checkout(folder: Path) -> Path:
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, target)
+    subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
     return folder

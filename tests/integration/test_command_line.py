@@ -8,13 +8,17 @@ from pathlib import Path
 
 import pytest
 from zenml import pipeline, step
+from zenml.client import Client
 from zenml.models import PipelineRunResponse
 from zenml.pipelines.pipeline_definition import Pipeline
+from zenml.utils import source_utils
 
+from bank_marketing.errors import PlatformError
 from cli.execution import execute, ready
 from cli.failures import RunFailedError
 from registry.lineage import GIT_COMMIT
 from stacks.files import load_stack
+from tests.unit.test_stack_files import VARIABLES
 
 ROOT = Path(__file__).parents[2]
 TRAINING = ("--pipeline", "training")
@@ -153,6 +157,16 @@ class TestRuns:
         finished = run_here(quick)
 
         assert finished.config.extra[GIT_COMMIT] == "unknown"
+
+    def test_without_git_nothing_is_sent_to_sagemaker(self, monkeypatch, tmp_path):
+        stack = load_stack("sagemaker-emulated", VARIABLES)
+        before = Client().list_pipeline_runs().total
+        monkeypatch.setattr(source_utils, "_CUSTOM_SOURCE_ROOT", str(tmp_path))
+
+        with pytest.raises(PlatformError, match=f"{tmp_path} is no git repository, and all of it"):
+            execute(quick, stack=stack, use_cache=False, experiment="quick", tags={}, facts={})
+
+        assert Client().list_pipeline_runs().total == before
 
     def test_a_stopped_run_names_the_step_that_was_stopped(self):
         with pytest.raises(RunFailedError, match=r"^step stop_itself was stopped; see `python run"):
