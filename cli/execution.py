@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import click
@@ -18,7 +19,6 @@ from zenml.exceptions import ZenMLBaseException
 from zenml.logger import ZenMLConsoleHandler
 from zenml.models import PipelineRunResponse
 from zenml.pipelines.pipeline_definition import Pipeline
-from zenml.utils.code_utils import CodeArchive
 from zenml.utils.source_utils import get_source_root
 
 from bank_marketing.errors import PlatformError
@@ -83,12 +83,14 @@ def execute(
 
 
 def _require_git() -> None:
-    """Without git ZenML sends all that is in the folder, what .gitignore names with it."""
+    """ZenML sends the files that git lists; where git cannot, all that is in the folder."""
     root = get_source_root()
-    if CodeArchive(root).git_repo is None:
+    told = _git("rev-parse", "--git-dir", folder=root)
+    if told is None or told.returncode:
+        why = told.stderr.partition("\n")[0] if told else "git is not installed"
         raise PlatformError(
-            f"{root} is no git repository, and all of it would be uploaded for the jobs, .venv "
-            "included; after `git init` there, what .gitignore names stays here"
+            f"git does not know the code in {root}, and all of it would be uploaded for the jobs, "
+            f".venv included: {why}; a folder without a repository needs `git init`"
         )
 
 
@@ -174,12 +176,17 @@ def _packages_looked_up_once() -> Iterator[None]:
 
 def _git_commit() -> str:
     """Return the commit of this checkout, marked if files differ from it; else "unknown"."""
-    command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+    told = _git("describe", "--always", "--abbrev=40", "--exclude=*", "--dirty", folder=ROOT)
+    return (told.stdout.strip() if told else "") or "unknown"
+
+
+def _git(*arguments: str, folder: Path | str) -> "subprocess.CompletedProcess[str] | None":
+    """Ask git about `folder`; None on a machine without git."""
+    command = ["git", *arguments]
     try:
-        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
-    except FileNotFoundError:  # no git on this machine
-        return "unknown"
-    return result.stdout.strip() or "unknown"
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603
+    except FileNotFoundError:
+        return None
 
 
 def _reason(run_name: str) -> str | None:

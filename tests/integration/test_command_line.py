@@ -11,7 +11,6 @@ from zenml import pipeline, step
 from zenml.client import Client
 from zenml.models import PipelineRunResponse
 from zenml.pipelines.pipeline_definition import Pipeline
-from zenml.utils import source_utils
 
 from bank_marketing.errors import PlatformError
 from cli.execution import execute, ready
@@ -158,12 +157,22 @@ class TestRuns:
 
         assert finished.config.extra[GIT_COMMIT] == "unknown"
 
-    def test_without_git_nothing_is_sent_to_sagemaker(self, monkeypatch, tmp_path):
-        stack = load_stack("sagemaker-emulated", VARIABLES)
+    @pytest.mark.parametrize(
+        ("variable", "value", "why"),
+        [
+            ("GIT_DIR", "absent", "fatal: not a git repository: 'absent'; .* needs `git init`"),
+            ("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1", "fatal: detected dubious ownership in "),
+            ("PATH", "absent", "git is not installed"),
+        ],
+    )
+    def test_what_git_does_not_list_is_not_sent_to_sagemaker(
+        self, monkeypatch, variable, value, why
+    ):
         before = Client().list_pipeline_runs().total
-        monkeypatch.setattr(source_utils, "_CUSTOM_SOURCE_ROOT", str(tmp_path))
+        stack = load_stack("sagemaker-emulated", VARIABLES)
+        monkeypatch.setenv(variable, value)
 
-        with pytest.raises(PlatformError, match=f"{tmp_path} is no git repository, and all of it"):
+        with pytest.raises(PlatformError, match=rf"^git does not know the code in .*: {why}"):
             execute(quick, stack=stack, use_cache=False, experiment="quick", tags={}, facts={})
 
         assert Client().list_pipeline_runs().total == before
