@@ -86,8 +86,8 @@ def _require_git() -> None:
     """ZenML sends the files that git lists; where git cannot, all that is in the folder."""
     root = get_source_root()
     told = _git("rev-parse", "--git-dir", folder=root)
-    if told is None or told.returncode:
-        why = told.stderr.partition("\n")[0] if told else "git is not installed"
+    if told.returncode:
+        why = told.stderr.partition("\n")[0]
         raise PlatformError(
             f"git does not know the code in {root}, and all of it would be uploaded for the jobs, "
             f".venv included: {why}; a folder without a repository needs `git init`"
@@ -177,16 +177,16 @@ def _packages_looked_up_once() -> Iterator[None]:
 def _git_commit() -> str:
     """Return the commit of this checkout, marked if files differ from it; else "unknown"."""
     told = _git("describe", "--always", "--abbrev=40", "--exclude=*", "--dirty", folder=ROOT)
-    return (told.stdout.strip() if told else "") or "unknown"
+    return told.stdout.strip() or "unknown"
 
 
-def _git(*arguments: str, folder: Path | str) -> "subprocess.CompletedProcess[str] | None":
-    """Ask git about `folder`; None on a machine without git."""
+def _git(*arguments: str, folder: Path | str) -> "subprocess.CompletedProcess[str]":
+    """Ask git about `folder`; on a machine without git the answer is a shell's, code 127."""
     command = ["git", *arguments]
     try:
         return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603
     except FileNotFoundError:
-        return None
+        return subprocess.CompletedProcess(command, 127, "", "git is not installed")
 
 
 def _reason(run_name: str) -> str | None:

@@ -170,6 +170,8 @@ class TestRuns:
     ):
         before = Client().list_pipeline_runs().total
         stack = load_stack("sagemaker-emulated", VARIABLES)
+        for config in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"):  # may call any folder safe
+            monkeypatch.setenv(config, os.devnull)
         monkeypatch.setenv(variable, value)
 
         with pytest.raises(PlatformError, match=rf"^git does not know the code in .*: {why}"):
